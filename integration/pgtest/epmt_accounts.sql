@@ -1,0 +1,5 @@
+-- EPMT's three accounts. Each is the login of one tier and of nothing else; none is a member of another, so that no SET
+-- ROLE leads from one tier to the next.
+CREATE ROLE "epmt-admin" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+CREATE ROLE "epmt-rw"    LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+CREATE ROLE "epmt-ro"    LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
