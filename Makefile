@@ -1,0 +1,70 @@
+# make, make demo, make test: everything else is for people who work on pgtier. PostgreSQL is installed when it is missing
+# (integration/scripts says what it installs, and asks sudo when it is not root).
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 10s
+VERSIONS    ?= 14 15 16 17 18
+
+# The event loops hand memory to the kernel with raw system calls, which the race detector cannot see.
+NORACE = $(GO) list ./... | grep -x 'github.com/pgtier/pgtier/proxy/relay'
+RACE   = $(GO) list ./... | grep -vx 'github.com/pgtier/pgtier/proxy/relay'
+
+scripts := integration/scripts
+
+# Tests that need PostgreSQL fail without it, rather than being skipped.
+export PGTIER_REQUIRE_PG = 1
+
+.PHONY: build
+build: ## bin/pgtier, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/pgtier ./cmd/pgtier
+
+.PHONY: demo
+demo: postgres build ## a throw-away PostgreSQL with tiers behind one address; ARGS="--listen 127.0.0.1:7432"
+	@./bin/pgtier demo $(ARGS)
+
+.PHONY: test
+test: postgres lint ## everything that must hold before a commit
+	@$(scripts)/install-compiler.sh
+	$(GO) test -race $$($(RACE))
+	@packages=$$($(NORACE)); if [ -n "$$packages" ]; then echo $(GO) test $$packages; $(GO) test $$packages; fi
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w these:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: test-matrix
+test-matrix: postgres ## the integration tests on every supported version of PostgreSQL; VERSIONS="14 18"
+	@set -e; for version in $(VERSIONS); do \
+		bin=$$($(scripts)/install-matrix.sh $$version); \
+		echo "PostgreSQL $$version"; \
+		PGTIER_PG_BIN=$$bin $(GO) test -count=1 ./integration/...; \
+	done
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: postgres build ## direct, pgtier and PgBouncer in one run; ARGS="-quick" or "-o docs/benchmarks.md"
+	@$(scripts)/install-pgbouncer.sh
+	$(GO) run ./integration/bench $(ARGS)
+
+.PHONY: postgres
+postgres:
+	@$(scripts)/install-postgres.sh
+
+.PHONY: clean
+clean:
+	rm -rf bin .cache
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
