@@ -1,0 +1,28 @@
+package config
+
+import (
+	"maps"
+	"slices"
+)
+
+// GroupsOf returns the names of the groups that each identity is a member of, sorted.
+func (c *Config) GroupsOf() map[string][]string {
+	out := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Groups)) {
+		for _, member := range c.Groups[name].Members {
+			out[member] = append(out[member], name)
+		}
+	}
+	return out
+}
+
+// Holds says whether every attribute that when names has one of the values that when lists. An attribute that the identity
+// lacks has no value.
+func Holds(when, attributes map[string][]string) bool {
+	for name, wanted := range when {
+		if !slices.ContainsFunc(attributes[name], func(v string) bool { return slices.Contains(wanted, v) }) {
+			return false
+		}
+	}
+	return true
+}
