@@ -1,0 +1,9 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands are the subcommands, in the order in which the help shows them.
+var commands = []func() *cobra.Command{
+	newCheckCommand,
+	newVersionCommand,
+}
