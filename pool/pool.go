@@ -21,12 +21,12 @@ type Key struct {
 // Settings of one pool. Zero durations mean "off"; Size is at least 1.
 type Settings struct {
 	Size           int
-	Min            int
-	Reserve        int
-	ReserveAfter   time.Duration
+	Min            int           // kept open even when nobody asks
+	Reserve        int           // more than Size by this many, once a waiter waited ReserveAfter
+	ReserveAfter   time.Duration // 0 = the reserve is never used
 	ServerIdle     time.Duration // an idle connection above Min is closed after this
-	ServerLifetime time.Duration // a connection is not lent again after this age
-	LoginRetry     time.Duration // pause after a failed login before the next attempt
+	ServerLifetime time.Duration // a connection is not lent again after this age, give or take a tenth
+	LoginRetry     time.Duration // pause after a failed login before the next attempt; less than 100 ms counts as 100 ms
 	Server         string        // cap domain "per server"; "" = none
 	PerServer      int           // cap over all pools with the same Server; 0 = none
 	PerDatabase    int           // cap over all pools with the same Key.Database; 0 = none
@@ -39,7 +39,7 @@ const (
 	Acquire    EventKind = iota // Pool, Waiter: a session needs a server
 	Cancel                      // Waiter: it needs none any more (client gone, timed out)
 	Opened                      // Pool, Conn: a login that Open asked for succeeded; Conn is new and clean
-	OpenFailed                  // Pool, Err, Definite: a login that Open asked for failed
+	OpenFailed                  // Pool, Err (not nil), Definite: a login that Open asked for failed
 	Released                    // Conn: clean for its identity, outside a transaction, may be lent again
 	Discarded                   // Conn: it was leased and is closed now
 	Lost                        // Conn: its socket ended or spoke while it was idle; answered with Close if the Core still had it
@@ -75,7 +75,7 @@ type Action struct {
 	Pool   *Pool
 	Waiter *Waiter
 	Conn   *Conn
-	Loop   int // Open: the loop whose waiter caused it
+	Loop   int // Open: the loop whose waiter caused it; any loop seen so far when it is to keep Min
 	Err    error
 }
 
@@ -86,6 +86,13 @@ type Waiter struct {
 	Owner    any    // the session
 	Loop     int    // the loop that the session lives on
 	Identity string // for fairness and affinity
+
+	pool   *Pool        // that it queues in; nil when it does not queue
+	who    *identity    // its identity's record there
+	mine   node[Waiter] // its place among who's waiters
+	queue  node[Waiter] // its place among all waiters of the pool, in order of arrival
+	since  int64        // when it began to wait
+	passed int          // how often a later waiter was preferred
 }
 
 // Conn is the pool's record of one server connection. The relay's server connection embeds one.
@@ -93,9 +100,55 @@ type Conn struct {
 	Owner    any    // the relay's server connection
 	Loop     int    // the loop that its socket is registered on; changed only by the loop that has it
 	Identity string // whose session state it may carry; "" = clean. Set by the session that has it on lease, read by the Core while idle
+
+	pool   *Pool
+	state  connState
+	born   int64     // when it was opened
+	idled  int64     // when it became idle
+	spread int64     // -102..102: its own deviation from ServerLifetime, in 1024ths
+	who    *identity // the record it is filed under while idle
+	loop   int       // the loop it is filed under while idle
+	links  [numIndexes]node[Conn]
 }
 
-// Pool is one pool inside a Core; made by Core.Pool.
+// connState is what the Core knows about a Conn.
+//
+//	unknown --Opened--> leased <--> idle
+//	   ^                  |           |
+//	   +---- Discarded ---+-- Close --+
+type connState uint8
+
+const (
+	unknown connState = iota // never opened, or forgotten
+	leased
+	idle
+)
+
+// Pool is one pool inside a Core; made by Core.Pool. Except for Key, which never changes, it belongs to the Core.
 type Pool struct {
 	Key Key
+
+	set     Settings
+	domains [numCaps]*domain // nil without such a cap
+
+	conns   idleIndex
+	leased  int // on loan
+	opening int // logins that Open asked for and that have not been answered
+
+	identities map[string]*identity
+	clean      *identity      // the record of clean connections, Identity ""
+	ring       list[identity] // those who wait, in the order of their turns
+	spare      list[identity] // records without content, latest first, kept so that coming back costs nothing
+	waiting    list[Waiter]   // all waiters, in order of arrival
+
+	retryAt  int64 // no login before this
+	failures int   // logins that failed since one succeeded
+	lastErr  error // of the latest login; nil when it succeeded
+	refused  error // lastErr when the server refused for good
+
+	blocked   node[Pool] // its place in blockedOn's queue
+	blockedOn *domain    // the cap that it waits for
+
+	due   int64 // when it needs a Tick; 0 = never
+	place int   // its place in the Core's heap; meaningful while due is not 0
 }

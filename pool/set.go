@@ -1,0 +1,71 @@
+package pool
+
+import (
+	"sync"
+	"time"
+)
+
+// Set is a Core that many loops use at once: one lock, held for the nanoseconds of a Step and never across I/O. The
+// lock is the innermost one: nothing else is locked under it.
+type Set struct {
+	mu   sync.Mutex
+	core *Core
+}
+
+// NewSet returns a Set without pools.
+func NewSet() *Set { return &Set{core: NewCore()} }
+
+// Pool returns the pool of key, made with the settings s when there is none (see Core.Pool).
+func (s *Set) Pool(key Key, settings Settings) *Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.Pool(key, settings)
+}
+
+// Step is Core.Step under the lock. The actions are the caller's to carry out, with the lock free again.
+func (s *Set) Step(now int64, ev Event, out []Action) []Action {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.Step(now, ev, out)
+}
+
+// Next is Core.Next under the lock.
+func (s *Set) Next() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.Next()
+}
+
+// Stats is a snapshot of one pool.
+type Stats struct {
+	Key        Key
+	Size       int // as configured
+	Reserve    int // as configured
+	Idle       int
+	Leased     int
+	Opening    int // logins under way
+	Waiters    int
+	OldestWait time.Duration // of the waiter that waits longest, at the time of the latest Step; 0 without waiters
+	RetryIn    time.Duration // until the next login may be tried, at the time of the latest Step; 0 = now
+	LastError  error         // why the latest login failed; nil when it succeeded or there was none
+}
+
+// Stats returns a snapshot of every pool, all of the same moment, in the order in which they were made.
+func (s *Set) Stats() []Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.core
+	all := make([]Stats, len(c.order))
+	for i, p := range c.order {
+		all[i] = Stats{
+			Key: p.Key, Size: p.set.Size, Reserve: p.set.Reserve,
+			Idle: p.conns.all.len, Leased: p.leased, Opening: p.opening, Waiters: p.waiting.len,
+			RetryIn:   time.Duration(max(0, p.retryAt-c.now)),
+			LastError: p.lastErr,
+		}
+		if w := p.waiting.first(); w != nil {
+			all[i].OldestWait = time.Duration(c.now - w.since)
+		}
+	}
+	return all
+}
