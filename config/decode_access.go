@@ -1,12 +1,15 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/pgtier/pgtier/auth/scram"
 )
 
 // maxIdentity bounds the names of identities. They are not PostgreSQL's names: a mail address may be longer than 63 bytes.
@@ -63,17 +66,30 @@ func badIdentity(name string) string {
 // verifiers are the SCRAM verifiers of an identity. They may stand in the file: a password cannot be had from one, short
 // of guessing.
 func (d *decoder) verifiers(t *table) []string {
-	var out []string
 	inline := d.inline
 	d.inline = true
-	for _, s := range t.secrets("scram") {
-		v, ok := s.value()
-		if ok && !isVerifier(v) {
-			d.failf(s.pos, "not a SCRAM-SHA-256 verifier; make one with: pgtier hash-password")
-		}
-		out = append(out, v)
-	}
+	sources := t.secrets("scram")
 	d.inline = inline
+	var out []string
+	var first scram.Verifier
+	for _, s := range sources {
+		text, ok := s.value()
+		if !ok {
+			continue
+		}
+		v, err := scram.ParseVerifier(text)
+		switch {
+		case err != nil:
+			d.failf(s.pos, "scram: %v; make one with: pgtier hash-password", err)
+		case len(out) == 0:
+			first = v
+		case !bytes.Equal(v.Salt(), first.Salt()) || v.Iterations() != first.Iterations():
+			// The server names one salt before it knows which password the client has.
+			d.failf(s.pos, "this verifier has another salt or iteration count than the first one and could never be used; "+
+				"make it with: pgtier hash-password --like FIRST")
+		}
+		out = append(out, text)
+	}
 	return out
 }
 

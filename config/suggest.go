@@ -16,7 +16,8 @@ func Closest(got string, words []string) string {
 	}
 	best, distance := "", min(2, (len(got)+2)/3)+1
 	for _, w := range words {
-		if w == got {
+		// A word that is much longer or shorter cannot be near. Clients choose got: do not let a long one cost anything.
+		if w == got || len(w) > len(got)+distance || len(got) > len(w)+distance {
 			continue
 		}
 		if d := editDistance(strings.ToLower(got), strings.ToLower(w)); d < distance {

@@ -5,5 +5,6 @@ import "github.com/spf13/cobra"
 // commands are the subcommands, in the order in which the help shows them.
 var commands = []func() *cobra.Command{
 	newCheckCommand,
+	newExplainCommand,
 	newVersionCommand,
 }

@@ -13,6 +13,9 @@ const (
 	exitConfig  = 78 // the configuration cannot be used (EX_CONFIG of sysexits.h); trying again without a change is useless
 )
 
+// errRefused is explain's answer that access is refused: its output says so, and there is nothing to add.
+var errRefused = errors.New("access is refused")
+
 // configError marks an error as one of the configuration, whatever it is.
 type configError struct{ error }
 

@@ -19,7 +19,7 @@ func run(args []string, stderr io.Writer) int {
 	err := root.Execute()
 	var findings config.Findings
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errRefused):
 	case errors.As(err, &findings):
 		// Each line begins with file:line:col, which editors and people jump to: nothing may stand before it.
 		_, _ = fmt.Fprintln(stderr, findings)
