@@ -69,3 +69,24 @@ func (s *Set) Stats() []Stats {
 	}
 	return all
 }
+
+// Withdraw takes w out of the queue. It returns false when w is not queued: a grant or a rejection is on its way to it,
+// which its session has to expect and, for a grant, to answer with Released.
+func (s *Set) Withdraw(w *Waiter) (queued bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queued = w.pool != nil
+	s.core.cancel(w)
+	return queued
+}
+
+// Usage returns how many connections of p are on loan and how many it may have; down is why the latest login failed when
+// p has no connection at all, nil otherwise.
+func (s *Set) Usage(p *Pool) (leased, size int, down error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.conns.all.len+p.leased == 0 {
+		down = p.lastErr
+	}
+	return p.leased, p.set.Size, down
+}

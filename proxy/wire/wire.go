@@ -142,3 +142,10 @@ func AppendCommandComplete(dst []byte, tag string) []byte {
 	dst = append(append(dst, tag...), 0)
 	return End(dst, at)
 }
+
+// EndLength writes the length of a frame that Begin started and whose last bytes are sent later: length counts itself and
+// the whole body.
+func EndLength(dst []byte, at, length int) []byte {
+	binary.BigEndian.PutUint32(dst[at:], uint32(length))
+	return dst
+}

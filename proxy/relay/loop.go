@@ -1,0 +1,313 @@
+package relay
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/pgtier/pgtier/pool"
+	"github.com/pgtier/pgtier/proxy/session"
+)
+
+// recvBuffer is the size of a loop's receive buffer: how much one read takes. Larger ones did not move more bytes per second
+// in big results, smaller ones cost more calls.
+const recvBuffer = 64 << 10
+
+// maxTurns is how many buffers one socket may fill before the others have their turn.
+const maxTurns = 4
+
+// Loop is one event loop. Only its own thread touches its fields, but for the inbox and what is atomic.
+type Loop struct {
+	id    int
+	group *Group
+	poll  poller
+	inbox inbox
+	bugs  atomic.Int64 // panics recovered
+	busy  atomic.Int32 // percent of the time that it worked, lately
+
+	now     int64
+	in      []byte
+	step    session.Step
+	actions []pool.Action // of the pool's, to be carried out
+	ready   []*socket     // to be read in this round
+	sockets []*socket     // by descriptor
+	clients map[*Client]struct{}
+	timers  timers
+	current *socket // whose step runs, for recovery
+
+	generation uint32
+	nextTick   int64
+	meter      meter
+	carrying   bool // in carryOut
+	carried    int  // how many of actions have been
+	draining   bool
+	stopping   bool
+}
+
+// meter measures how busy the loop is.
+type meter struct{ since, waited int64 }
+
+func newLoop(g *Group, id int) (*Loop, error) {
+	l := &Loop{id: id, group: g, in: make([]byte, recvBuffer), clients: make(map[*Client]struct{})}
+	if err := l.poll.open(); err != nil {
+		return nil, err
+	}
+	l.sockets = make([]*socket, l.poll.wakeFD+1)
+	return l, nil
+}
+
+// run is the loop's goroutine.
+func (l *Loop) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer l.poll.close()
+	for !l.stopping {
+		l.round()
+	}
+	l.shutdown()
+}
+
+// round handles everything that has happened since the last one.
+func (l *Loop) round() {
+	before := now()
+	events := l.poll.wait(l.patience(before))
+	l.now = now()
+	l.measure(l.now - before)
+	for i := range events {
+		l.note(&events[i])
+	}
+	for i := range events {
+		l.event(&events[i])
+	}
+	for _, t := range l.inbox.take() {
+		l.guard(nil, func() { l.task(&t) })
+	}
+	for i := 0; i < len(l.ready); i++ {
+		s := l.ready[i]
+		s.queued = false
+		l.read(s)
+	}
+	clear(l.ready)
+	l.ready = l.ready[:0]
+	for s := l.timers.due(l.now); s != nil; s = l.timers.due(l.now) {
+		l.timeout(s)
+	}
+	if l.id == 0 && l.now >= l.nextTick {
+		l.tick()
+	}
+}
+
+// patience is how long the loop may wait for events.
+func (l *Loop) patience(at int64) time.Duration {
+	if len(l.ready) > 0 || l.inbox.filled.Load() {
+		return 0
+	}
+	until := at + int64(time.Second)
+	if next := l.timers.next(); next != 0 && next < until {
+		until = next
+	}
+	if l.id == 0 {
+		until = min(until, l.nextTick)
+	}
+	return max(0, time.Duration(until-at))
+}
+
+func (l *Loop) measure(waited int64) {
+	l.meter.waited += waited
+	if span := l.now - l.meter.since; span > int64(time.Second) {
+		l.busy.Store(int32(100 - 100*min(l.meter.waited, span)/span))
+		l.meter = meter{since: l.now}
+	}
+}
+
+// tick lets the pools notice that time has passed.
+func (l *Loop) tick() {
+	l.pool(pool.Event{Kind: pool.Tick})
+	l.carryOut()
+	l.nextTick = l.now + int64(250*time.Millisecond)
+	if next := l.group.opt.Pools.Next(); next != 0 && next < l.nextTick {
+		l.nextTick = max(next, l.now+int64(10*time.Millisecond))
+	}
+}
+
+// note marks what an event says, before any of the batch is handled: a server that has ended is not lent to a client whose
+// request is in the same batch.
+func (l *Loop) note(ev *unix.EpollEvent) {
+	s := l.about(ev)
+	if s == nil {
+		return
+	}
+	s.hup = s.hup || ev.Events&evHup != 0
+	s.readable = s.readable || ev.Events&evRead != 0
+}
+
+func (l *Loop) event(ev *unix.EpollEvent) {
+	if int(ev.Fd) == l.poll.wakeFD {
+		var count [8]byte
+		_, _ = unix.Read(l.poll.wakeFD, count[:])
+		return
+	}
+	s := l.about(ev)
+	if s == nil {
+		return
+	}
+	if ev.Events&evWrite != 0 && s.full() {
+		l.drained(s)
+	}
+	if s.readable {
+		l.read(s)
+	}
+}
+
+// about returns the socket that an event is about; nil when it has been closed or has moved.
+func (l *Loop) about(ev *unix.EpollEvent) *socket {
+	s := l.sockets[ev.Fd]
+	if s == nil || s.generation != uint32(ev.Pad) {
+		return nil
+	}
+	return s
+}
+
+// read lets a socket's owner read it.
+func (l *Loop) read(s *socket) {
+	if s.closed {
+		return
+	}
+	l.guard(s, func() {
+		if s.client != nil {
+			l.readClient(s.client)
+		} else {
+			l.readServer(s.server)
+		}
+	})
+}
+
+// drained is called when a socket with bytes waiting takes more.
+func (l *Loop) drained(s *socket) {
+	if err := s.flush(); err != nil {
+		s.nc.Out = nil
+		s.readable, s.hup = true, true // reading finds out
+	}
+	if s.full() {
+		return
+	}
+	if s.closing {
+		l.drop(s)
+		return
+	}
+	l.again(s)
+	if other := s.peer(); other != nil {
+		l.again(other)
+	}
+}
+
+// peer returns the socket at the other end of the session.
+func (s *socket) peer() *socket {
+	if c := s.client; c != nil {
+		if v := c.sess.Server(); v != nil {
+			return &v.Owner.(*serverConn).socket
+		}
+		return nil
+	}
+	if sess := s.server.srv.Session(); sess != nil {
+		return &sess.Waiter.Owner.(*Client).socket
+	}
+	return nil
+}
+
+// again puts a socket that may have more to read into the ready list.
+func (l *Loop) again(s *socket) {
+	if s.closed || s.queued || !s.readable && len(s.stash) == 0 {
+		return
+	}
+	s.queued = true
+	l.ready = append(l.ready, s)
+}
+
+// guard runs fn, which belongs to the socket s. A panic ends the session concerned, or closes the server; the loop lives.
+func (l *Loop) guard(s *socket, fn func()) {
+	l.current = s
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p)
+		}
+		l.current = nil
+	}()
+	fn()
+}
+
+func (l *Loop) panicked(p any) {
+	l.bugs.Add(1)
+	l.group.opt.Log.Error("bug in a session", zap.String("panic", fmt.Sprint(p)), zap.ByteString("stack", debug.Stack()))
+	s := l.current
+	l.carrying = false
+	if s == nil {
+		return
+	}
+	c := s.client
+	if c == nil {
+		if sess := s.server.srv.Session(); sess != nil {
+			c = sess.Waiter.Owner.(*Client)
+		}
+	}
+	defer func() {
+		if p := recover(); p != nil && !s.closed { // not even its end works: drop the socket
+			l.unregister(s)
+			s.shut(l.in)
+		}
+	}()
+	l.begin()
+	if c == nil {
+		l.step.Server, l.step.Do = s.server.srv, session.Discard
+		l.finish(nil)
+		return
+	}
+	c.sess.Panicked(&l.step)
+	l.finish(c)
+}
+
+// register puts a socket under the loop's care.
+func (l *Loop) register(s *socket) error {
+	fd := s.nc.FD()
+	l.generation++
+	s.loop, s.generation = l, l.generation
+	for fd >= len(l.sockets) {
+		l.sockets = append(l.sockets, make([]*socket, max(64, len(l.sockets)))...)
+	}
+	l.sockets[fd] = s
+	return l.poll.add(fd, s.generation)
+}
+
+func (l *Loop) unregister(s *socket) {
+	if fd := s.nc.FD(); fd >= 0 && fd < len(l.sockets) && l.sockets[fd] == s {
+		l.sockets[fd] = nil
+		l.poll.remove(fd)
+	}
+}
+
+// drop closes a socket for good.
+func (l *Loop) drop(s *socket) {
+	if s.closed {
+		return
+	}
+	l.unregister(s)
+	s.shut(l.in)
+	if c := s.client; c != nil {
+		delete(l.clients, c)
+		l.group.left()
+	}
+}
+
+// shutdown ends what is left when the loop stops.
+func (l *Loop) shutdown() {
+	for _, s := range l.sockets {
+		if s != nil {
+			l.drop(s)
+		}
+	}
+}

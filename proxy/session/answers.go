@@ -1,0 +1,183 @@
+package session
+
+import (
+	"github.com/pgtier/pgtier/proxy/wire"
+)
+
+// FromServer takes bytes that the server sent, in is st's receive buffer. It returns how many it has used; the loop keeps
+// the rest and presents it again with what follows.
+func (v *Server) FromServer(st *Step, in []byte) (used int) {
+	st.Server = v
+	if s := v.session; s != nil {
+		s.Counts.ServerBytes += uint64(len(in))
+	}
+	at := 0
+	for at < len(in) {
+		if v.body == 0 {
+			v.answerFaked(st)
+		}
+		if v.body > 0 {
+			n := min(v.body, len(in)-at)
+			if !v.dropBody {
+				st.ToClient.Pass(at, at+n)
+			}
+			v.body -= n
+			at += n
+			continue
+		}
+		if len(in)-at < wire.HeaderSize {
+			break
+		}
+		typ, size, ok := wire.Header(in[at:])
+		if !ok {
+			return v.nonsense(st, len(in), "message length out of range")
+		}
+		end := min(at+size, len(in))
+		verdict := v.serverFrame(st, typ, size, in[at:end], at)
+		switch verdict {
+		case more:
+			return at
+		case closed:
+			return len(in)
+		case taken:
+			at += size
+			continue
+		case pass:
+			if v.session == nil {
+				verdict = drop
+			} else {
+				st.ToClient.Pass(at, end)
+			}
+		}
+		v.body, v.dropBody = size-(end-at), verdict == drop
+		at = end
+	}
+	if v.body == 0 {
+		v.answerFaked(st)
+	}
+	return at
+}
+
+// serverFrame judges one frame against the oldest outstanding request; frame holds as much of it as has arrived.
+func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int) verdict {
+	switch typ {
+	case wire.ReadyForQuery:
+		return v.ready(st, size, frame, at)
+	case wire.ErrorResponse:
+		return v.failure(st, size, frame)
+	case wire.ParameterStatus:
+		return v.parameter(st, size, frame)
+	case wire.NoticeResponse, wire.NotificationResponse:
+		return v.mine(v.fifo.first())
+	}
+	r := v.fifo.first()
+	if r == nil {
+		return v.unexpected(st, typ)
+	}
+	verdict := v.mine(r)
+	switch typ {
+	case wire.DataRow, wire.CopyData, wire.CopyDone:
+		if r.kind == kQuery || r.kind == kExecute {
+			return verdict
+		}
+	case wire.RowDescription, wire.NoData:
+		if r.kind == kQuery && typ == wire.RowDescription {
+			return verdict
+		}
+		if r.kind == kDescribe {
+			return v.done(verdict)
+		}
+	case wire.ParameterDescription:
+		if r.kind == kDescribe {
+			return verdict
+		}
+	case wire.CommandComplete, wire.EmptyQueryResponse, wire.PortalSuspended:
+		if r.kind == kQuery && typ != wire.PortalSuspended {
+			v.copyIn = false
+			return verdict
+		}
+		if r.kind == kExecute {
+			v.copyIn = false
+			return v.done(verdict)
+		}
+	case wire.ParseComplete:
+		if r.kind == kParse {
+			return v.done(verdict)
+		}
+	case wire.BindComplete:
+		if r.kind == kBind {
+			return v.done(verdict)
+		}
+	case wire.CloseComplete:
+		if r.kind == kClose {
+			return v.done(verdict)
+		}
+	case wire.FunctionCallResponse:
+		if r.kind == kFunction {
+			return verdict
+		}
+	case wire.CopyInResponse, wire.CopyOutResponse:
+		if r.kind == kQuery || r.kind == kExecute {
+			return v.copyStarts(st, typ, verdict)
+		}
+	}
+	return v.unexpected(st, typ)
+}
+
+// mine returns drop for an answer to pgtier's own request, and for what nobody is there to receive.
+func (v *Server) mine(r *request) verdict {
+	if v.session == nil || v.session.state == Preparing || r != nil && r.mode == skipped {
+		return drop
+	}
+	return pass
+}
+
+// copyStarts notes that the server reads copy data from here on. It will ignore each Sync that it meets before the copy
+// ends, those that are on their way already included.
+func (v *Server) copyStarts(st *Step, typ byte, verdict verdict) verdict {
+	if typ == wire.CopyOutResponse {
+		return verdict
+	}
+	if verdict == drop && v.session != nil {
+		return v.unexpected(st, typ) // pgtier's own statements copy nothing
+	}
+	v.copyIn = !v.fifo.copyEnded()
+	v.fifo.dropSwallowedSyncs()
+	return verdict
+}
+
+// done ends the oldest request.
+func (v *Server) done(verdict verdict) verdict {
+	v.fifo.pop()
+	return verdict
+}
+
+// answerFaked answers the requests at the head of the FIFO that the server never saw. Called between two frames, so that
+// each answer stands in its turn.
+func (v *Server) answerFaked(st *Step) {
+	for r := v.fifo.first(); r != nil; r = v.fifo.first() {
+		switch {
+		case r.kind == kCopyEnd: // a mark, not a request
+		case r.mode == faked && v.session != nil:
+			st.ToClient.Put(wire.AppendEmpty(st.ToClient.Own(), r.kind.completion()))
+			if r.kind == kClose {
+				v.session.shared.giveBack(r.stmt)
+			}
+		case r.mode == faked:
+		default:
+			return
+		}
+		v.fifo.pop()
+	}
+}
+
+// nonsense ends both sides: bytes that cannot be understood may be anything.
+func (v *Server) nonsense(st *Step, n int, what string) int {
+	v.lie(st, what)
+	return n
+}
+
+func (v *Server) unexpected(st *Step, typ byte) verdict {
+	v.lie(st, "unexpected message type "+string(rune(typ)))
+	return closed
+}

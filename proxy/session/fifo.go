@@ -1,0 +1,152 @@
+package session
+
+import "github.com/pgtier/pgtier/proxy/wire"
+
+// kind is what a request asks of the server: the type byte of the message that the server will answer.
+type kind byte
+
+const (
+	kQuery    kind = 'Q'
+	kParse    kind = 'P'
+	kBind     kind = 'B'
+	kDescribe kind = 'D'
+	kExecute  kind = 'E'
+	kClose    kind = 'C'
+	kSync     kind = 'S'
+	kFunction kind = 'F'
+	kCopyEnd  kind = 'c' // CopyDone or CopyFail: no answer of its own, but it marks where a copy ends in the stream
+)
+
+// ends reports whether ReadyForQuery is the last answer to the request.
+func (k kind) ends() bool { return k == kQuery || k == kSync || k == kFunction }
+
+// completion is the message that answers the request when pgtier answers it itself.
+func (k kind) completion() byte {
+	if k == kParse {
+		return wire.ParseComplete
+	}
+	return wire.CloseComplete
+}
+
+// mode is whose answer it is.
+type mode byte
+
+const (
+	forward mode = iota // the client's own: its answer is forwarded
+	skipped             // pgtier's own: its answer is swallowed
+	faked               // the server never sees the request: pgtier answers in its turn
+)
+
+// own says what a skipped request was for.
+type own byte
+
+const (
+	ownNone     own = iota
+	ownReset        // DISCARD ALL between identities or sessions
+	ownSettings     // the client's settings
+	ownRollback     // the transaction of a client that left
+	ownParse        // a statement that this server lacked
+	ownClose        // a statement evicted from this server
+)
+
+// request is one entry of the FIFO of outstanding requests.
+type request struct {
+	kind kind
+	mode mode
+	own  own
+	stmt *statement // Parse and Close of a shared statement
+	name string     // the client's name for it
+}
+
+// fifo holds the requests that a server has been sent (or, faked, would have been sent) and has not finished answering,
+// oldest first. Its memory belongs to the server connection and is used again.
+type fifo struct {
+	buf  []request
+	head int
+}
+
+func (f *fifo) len() int { return len(f.buf) - f.head }
+
+func (f *fifo) push(r request) { f.buf = append(f.buf, r) }
+
+// first returns the oldest entry, nil when there is none. It is valid until the next push or pop.
+func (f *fifo) first() *request {
+	if f.head == len(f.buf) {
+		return nil
+	}
+	return &f.buf[f.head]
+}
+
+func (f *fifo) pop() request {
+	r := f.buf[f.head]
+	f.buf[f.head] = request{} // forget the pointers
+	f.head++
+	if f.head == len(f.buf) {
+		f.buf, f.head = f.buf[:0], 0
+		if cap(f.buf) > maxFIFOKept {
+			f.buf = nil
+		}
+	} else if f.head >= maxFIFOKept && f.head*2 >= len(f.buf) {
+		f.compact()
+	}
+	return r
+}
+
+// compact moves the entries to the front, so that a pipeline that never drains does not grow the buffer for ever.
+func (f *fifo) compact() {
+	n := copy(f.buf, f.buf[f.head:])
+	clear(f.buf[n:])
+	f.buf, f.head = f.buf[:n], 0
+}
+
+const maxFIFOKept = 1024
+
+// copyEnded reports whether the client has already sent the end of the copy that the oldest entry begins.
+func (f *fifo) copyEnded() bool {
+	for i := f.head + 1; i < len(f.buf); i++ {
+		if f.buf[i].kind == kCopyEnd {
+			return true
+		}
+	}
+	return false
+}
+
+// hasClients reports whether the server still works for the client.
+func (f *fifo) hasClients() bool {
+	for i := f.head; i < len(f.buf); i++ {
+		if f.buf[i].mode == forward && f.buf[i].kind != kCopyEnd {
+			return true
+		}
+	}
+	return false
+}
+
+// batch returns the entries up to the next Sync, that one left out.
+func (f *fifo) batch() []request {
+	for i := f.head; i < len(f.buf); i++ {
+		if f.buf[i].kind == kSync {
+			return f.buf[f.head:i]
+		}
+	}
+	return f.buf[f.head:]
+}
+
+// dropSwallowedSyncs removes the Sync entries behind the first entry up to the end of the copy: PostgreSQL ignores Sync
+// while it reads copy data (src/backend/commands/copyfromparse.c, CopyGetData), so they get no answer.
+func (f *fifo) dropSwallowedSyncs() {
+	out := f.head + 1
+	inCopy := true
+	for i := f.head + 1; i < len(f.buf); i++ {
+		r := f.buf[i]
+		if r.kind == kCopyEnd {
+			inCopy = false
+		}
+		if inCopy && r.kind == kSync {
+			continue
+		}
+		f.buf[out] = r
+		out++
+	}
+	clear(f.buf[out:])
+	f.buf = f.buf[:out]
+}

@@ -1,0 +1,210 @@
+package session
+
+import (
+	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/wire"
+)
+
+// Begin starts a session that has just been handed to its loop. A client that starts as an earlier one did is welcomed at
+// once; otherwise a server is asked what it makes of the client's settings.
+func (s *Session) Begin(st *Step) {
+	rest, name, plain := splitName(s.want)
+	if !plain {
+		rest = s.want
+	}
+	if p := s.profiles.find(s.Pool, rest); p != nil {
+		s.welcome(st, p, name)
+		s.become(Idle, st.Now)
+		return
+	}
+	s.acquire(st)
+}
+
+// Wake is called when an idle client has sent something.
+func (s *Session) Wake(st *Step) {
+	if s.state == Idle {
+		s.acquire(st)
+	}
+}
+
+func (s *Session) acquire(st *Step) {
+	s.become(Waiting, st.Now)
+	s.Counts.waitStart = st.Now
+	st.Do |= Acquire
+}
+
+// Granted hands v to the session. If v carries somebody else's state it is reset first, and nothing of the client's is read
+// before the server has confirmed that. Settings that differ are sent ahead of the client's bytes in the same write.
+func (s *Session) Granted(st *Step, v *Server) {
+	s.Counts.WaitedNanos += st.Now - s.Counts.waitStart
+	s.srv, v.session, st.Server = v, s, v
+	if v.dirty || v.Identity != "" && v.Identity != s.Identity {
+		v.send(st, ownReset, "DISCARD ALL")
+		s.become(Preparing, st.Now)
+		return
+	}
+	s.link(st)
+}
+
+// link makes a clean v the session's.
+func (s *Session) link(st *Step) {
+	v := s.srv
+	v.Identity = s.Identity
+	probing := !s.welcomed
+	if v.current != s.want {
+		st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.want))
+		v.fifo.push(request{kind: kQuery, mode: skipped, own: ownSettings})
+		v.prepared.unnamedOf = nil
+		v.current = s.want
+		if probing && s.state != Preparing {
+			s.become(Preparing, st.Now)
+		}
+		if probing {
+			return
+		}
+	}
+	if probing {
+		s.probed(st)
+		return
+	}
+	s.become(Linked, st.Now)
+}
+
+// ownEnded is called at the ReadyForQuery of one of pgtier's own statements.
+func (v *Server) ownEnded(st *Step, what own) {
+	failed := v.ownError
+	v.ownError = ownError{}
+	s := v.session
+	switch {
+	case failed.is && s == nil:
+		st.Do |= Discard
+	case failed.is:
+		s.ownFailed(st, what, failed)
+	case what == ownReset:
+		v.forget()
+		if s != nil {
+			s.link(st)
+		} else {
+			v.cleanUp(st)
+		}
+	case s == nil:
+		v.cleanUp(st)
+	case what == ownSettings && !s.welcomed:
+		s.probed(st)
+	default:
+		s.requestEnded(st)
+	}
+}
+
+// ownFailed decides what a failed statement of pgtier's means for the session. The server is closed in any case: its state
+// is not known.
+func (s *Session) ownFailed(st *Step, what own, failed ownError) {
+	if what == ownReset {
+		s.loseServer(st)
+		s.acquire(st)
+		return
+	}
+	reason := ReasonServerFailed
+	if !s.welcomed {
+		reason = ReasonRefusedSettings
+	}
+	s.close(st, reason, pgerr.Fatal(failed.code, "%s", failed.message))
+}
+
+// loseServer discards the server; the session has none.
+func (s *Session) loseServer(st *Step) {
+	st.Server = s.srv
+	st.Do |= Discard
+	s.srv.session = nil
+	s.srv = nil
+}
+
+// probed ends the first lease of a session whose settings no server had seen yet: what the server reports is the profile.
+func (s *Session) probed(st *Step) {
+	rest, name, plain := splitName(s.want)
+	if !plain {
+		rest = s.want
+	}
+	p := learn(s.srv, rest)
+	s.profiles.store(s.Pool, rest, p)
+	s.welcome(st, p, name)
+	s.srv.current = s.want
+	s.release(st)
+}
+
+// welcome sends what PostgreSQL sends after AuthenticationOk.
+func (s *Session) welcome(st *Step, p *Profile, name string) {
+	s.want = p.Settings
+	if name != "" {
+		s.want = s.want.With(plainName, name)
+	}
+	if name == "" {
+		name = p.AppName
+	}
+	own := append(st.ToClient.Own(), p.Reported...)
+	own = wire.AppendParameterStatus(own, plainName, name)
+	own = wire.AppendBackendKeyData(own, s.PID, s.Secret)
+	st.ToClient.Put(wire.AppendReadyForQuery(own, wire.Idle))
+	s.welcomed = true
+}
+
+// requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
+// the release rule.
+func (s *Session) requestEnded(st *Step) {
+	if s.state == Linked && s.mayRelease() {
+		s.release(st)
+		return
+	}
+	s.deadlines.requestEnded(s, st.Now)
+	s.sendCancel(st)
+	if s.leaving && s.srv.clean() && !s.inBatch {
+		s.close(st, ReasonShutdown, errShutdown)
+	}
+}
+
+// mayRelease is the release rule: everything that the server sent has been forwarded, it is outside a transaction, nothing
+// is outstanding, no copy is pending, and the client is between two frames and between two batches.
+func (s *Session) mayRelease() bool {
+	return s.pooled && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
+}
+
+// Settle is called after the client's bytes have been taken. A lease that turned out not to be needed ends here.
+func (s *Session) Settle(st *Step) {
+	if s.state != Linked {
+		return
+	}
+	v := s.srv
+	if v.body == 0 {
+		v.answerFaked(st)
+	}
+	switch {
+	case s.mayRelease():
+		s.release(st)
+	case v.fifo.len() > 0:
+		s.deadlines.requestBegins(s, st.Now)
+		s.sendCancel(st)
+	}
+}
+
+// sendCancel sends the cancel request that waited for pgtier's own statement to end.
+func (s *Session) sendCancel(st *Step) {
+	if r := s.srv.fifo.first(); s.cancel && r != nil && r.mode == forward {
+		s.cancel = false
+		st.Server = s.srv
+		st.Do |= CancelServer
+	}
+}
+
+// release gives the server back. The session is idle.
+func (s *Session) release(st *Step) {
+	st.Server = s.srv
+	st.Do |= Release
+	s.Counts.Transactions++
+	s.srv.session = nil
+	s.srv = nil
+	s.cancel = false
+	s.become(Idle, st.Now)
+	if s.leaving {
+		s.close(st, ReasonShutdown, errShutdown)
+	}
+}

@@ -1,0 +1,45 @@
+package session
+
+import "github.com/pgtier/pgtier/proxy/wire"
+
+// A server whose client has left is an orphan: it has no session, what it still answers is dropped, and it cleans itself
+// before it goes back to the pool. The loop gives it a bounded time and closes it after that.
+
+// leave detaches the server from a session that ends. When its state allows no return (half a frame sent, copy data
+// pending) it is discarded.
+func (v *Server) leave(st *Step, s *Session) {
+	st.Server = v
+	v.session = nil
+	switch {
+	case s.body > 0 && !s.dropBody, v.copyIn:
+		st.Do |= Discard
+	case v.clean() && s.pooled && !s.inBatch:
+		st.Do |= Release
+	default:
+		if s.inBatch || v.skipToSync {
+			st.ToServer.Put(wire.AppendEmpty(st.ToServer.Own(), wire.Sync))
+			v.skipToSync = false
+			v.fifo.push(request{kind: kSync})
+		}
+		v.dirty = v.dirty || !s.pooled
+		st.Do |= Orphan
+		if v.fifo.hasClients() {
+			st.Do |= CancelServer
+		}
+		v.cleanUp(st)
+	}
+}
+
+// cleanUp takes the next step of an orphan that has nothing outstanding: end the transaction, reset, go home.
+func (v *Server) cleanUp(st *Step) {
+	st.Server = v
+	switch {
+	case v.fifo.len() > 0:
+	case v.status != wire.Idle:
+		v.send(st, ownRollback, "ROLLBACK")
+	case v.dirty:
+		v.send(st, ownReset, "DISCARD ALL")
+	default:
+		st.Do |= Release
+	}
+}

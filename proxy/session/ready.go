@@ -1,0 +1,151 @@
+package session
+
+import (
+	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/wire"
+)
+
+// ready handles ReadyForQuery: the end of a request, and the only moment at which a server may change hands.
+//
+//	'Z' | int32 5 | byte status
+func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
+	if size != wire.HeaderSize+1 {
+		return v.unexpected(st, wire.ReadyForQuery)
+	}
+	if len(frame) < size {
+		return more
+	}
+	status := frame[wire.HeaderSize]
+	r := v.fifo.first()
+	switch {
+	case status != wire.Idle && status != wire.InTx && status != wire.FailedTx:
+		return v.unexpected(st, wire.ReadyForQuery)
+	case r == nil && v.copySyncs > 0: // a Sync taken for part of a copy that had failed already
+		v.copySyncs, v.skipToSync = 0, false
+	case r == nil || !r.kind.ends():
+		return v.unexpected(st, wire.ReadyForQuery)
+	}
+	var ended request
+	if r != nil {
+		ended = v.fifo.pop()
+	}
+	v.status, v.copyIn, v.copySyncs = status, false, 0
+	switch {
+	case ended.mode == skipped:
+		v.ownEnded(st, ended.own)
+	case v.session == nil:
+		v.cleanUp(st)
+	default:
+		st.ToClient.Pass(at, at+size)
+		v.session.requestEnded(st)
+	}
+	return taken
+}
+
+// failure handles ErrorResponse. It ends the extended-protocol batch: the server discards everything up to the next Sync.
+// A simple query or a function call goes on to its ReadyForQuery.
+func (v *Server) failure(st *Step, size int, frame []byte) verdict {
+	r := v.fifo.first()
+	if r == nil || isFatal(frame) {
+		v.toldWhy = v.mine(r) == pass
+	}
+	if r == nil {
+		return v.mine(nil) // unsolicited: the server is about to close
+	}
+	if r.mode == skipped && r.kind == kQuery {
+		return v.ownFailed(size, frame)
+	}
+	verdict := v.mine(r)
+	if r.own == ownParse && v.session != nil {
+		verdict = pass // a statement injected for the client failed: it is the client's error
+	}
+	v.copyIn = false
+	if !r.kind.ends() {
+		v.abortBatch()
+	}
+	return verdict
+}
+
+// abortBatch takes back what the rest of the batch would have done.
+func (v *Server) abortBatch() {
+	v.undoBatch()
+	for r := v.fifo.first(); r != nil; r = v.fifo.first() {
+		if r.kind == kSync {
+			return
+		}
+		v.fifo.pop()
+	}
+	v.skipToSync = true
+}
+
+// ownFailed remembers why one of pgtier's own statements failed; what follows from it is decided at its ReadyForQuery.
+func (v *Server) ownFailed(size int, frame []byte) verdict {
+	if len(frame) < size && size <= maxOwnError {
+		return more
+	}
+	v.ownError = ownError{is: true, code: pgerr.InternalError, message: "unreadable error"}
+	if len(frame) < size {
+		return drop
+	}
+	for rest := frame[wire.HeaderSize:]; len(rest) > 1; {
+		field := rest[0]
+		value, next, ok := wire.CString(rest[1:])
+		if !ok {
+			break
+		}
+		switch field {
+		case 'C':
+			v.ownError.code = string(value)
+		case 'M':
+			v.ownError.message = string(value)
+		}
+		rest = next
+	}
+	return drop
+}
+
+// maxOwnError is how much of an error for pgtier's own statement is read. The statements are pgtier's, so are the errors:
+// PostgreSQL's are a few hundred bytes.
+const maxOwnError = 8 << 10
+
+// tracked are the reported parameters that a client may set and that are its own on every server. The others (server
+// version, is_superuser, ...) are facts about a server.
+var tracked = map[string]bool{
+	"application_name": true, "client_encoding": true, "datestyle": true, "default_transaction_read_only": true,
+	"intervalstyle": true, "scram_iterations": true, "search_path": true, "standard_conforming_strings": true, "timezone": true,
+}
+
+// parameter follows a ParameterStatus.
+//
+//	'S' | int32 length | string name \0 | string value \0
+func (v *Server) parameter(st *Step, size int, frame []byte) verdict {
+	if size > maxParameter {
+		return v.unexpected(st, wire.ParameterStatus)
+	}
+	if len(frame) < size {
+		return more
+	}
+	name, rest, ok := wire.CString(frame[wire.HeaderSize:])
+	value, _, ok2 := wire.CString(rest)
+	if !ok || !ok2 {
+		return v.unexpected(st, wire.ParameterStatus)
+	}
+	v.report(string(name), string(value))
+	r := v.fifo.first()
+	verdict := v.mine(r)
+	if verdict == pass && tracked[lower(string(name))] && quotable(string(value)) {
+		v.session.want = v.session.want.With(string(name), string(value))
+		v.current = v.current.With(string(name), string(value))
+	}
+	return verdict
+}
+
+// maxParameter bounds a ParameterStatus. search_path is the longest that PostgreSQL reports; somebody with hundreds of
+// schemas would like it bigger.
+const maxParameter = 32 << 10
+
+// isFatal reports whether the first field, which is the severity in every server since 7.4, begins with FATAL or PANIC.
+func isFatal(frame []byte) bool {
+	body := frame[min(wire.HeaderSize, len(frame)):]
+	return len(body) > 2 && body[0] == 'S' && (body[1] == 'F' || body[1] == 'P')
+}

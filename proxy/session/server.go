@@ -1,0 +1,88 @@
+package session
+
+import (
+	"strings"
+
+	"github.com/pgtier/pgtier/pool"
+	"github.com/pgtier/pgtier/proxy/wire"
+)
+
+// Server is one server connection as sessions see it: what it has been asked and what state it carries.
+type Server struct {
+	pool.Conn // the pool's record; Owner is the loop's record of the socket
+
+	Key  pool.Key
+	PID  uint32
+	Addr string
+
+	session *Session // lessee; nil while it is idle, or an orphan cleaning itself
+
+	fifo       fifo
+	status     byte // of the last ReadyForQuery
+	copyIn     bool // the server reads copy data
+	copySyncs  int  // Sync messages that the client sent into the copy
+	skipToSync bool // after an error in the extended protocol the server discards everything up to Sync
+
+	// The server's byte stream.
+	body     int  // bytes of its current frame that are still to come
+	dropBody bool // they are not forwarded
+
+	current  Settings  // what has been applied on top of the login's own
+	reported []Setting // what ParameterStatus says now, in the order of the first report
+	dirty    bool      // carries the state of a session that ended: reset before anybody has it
+	ownError ownError  // of pgtier's own statement
+
+	toldWhy bool // a FATAL of the server's own has been forwarded
+
+	prepared prepared
+}
+
+type ownError struct {
+	is            bool
+	code, message string
+}
+
+// NewServer describes a fresh login, clean and idle; params is its ParameterStatus.
+func NewServer(key pool.Key, pid uint32, addr string, params map[string]string) *Server {
+	v := &Server{Key: key, PID: pid, Addr: addr, status: wire.Idle, current: NoSettings}
+	for _, name := range sortedNames(params) {
+		v.reported = append(v.reported, Setting{name, params[name]})
+	}
+	return v
+}
+
+// Session returns the lessee; nil when there is none.
+func (v *Server) Session() *Session { return v.session }
+
+// report remembers a ParameterStatus. The slice is short: PostgreSQL 18 reports 15.
+func (v *Server) report(name, value string) {
+	for i := range v.reported {
+		if v.reported[i].Name == name {
+			v.reported[i].Value = value
+			return
+		}
+	}
+	v.reported = append(v.reported, Setting{name, value})
+}
+
+// clean reports whether nothing is outstanding and no transaction is open.
+func (v *Server) clean() bool {
+	return v.fifo.len() == 0 && v.status == wire.Idle && !v.copyIn && !v.skipToSync
+}
+
+// forget is called when the server has confirmed DISCARD ALL.
+func (v *Server) forget() {
+	v.current = NoSettings
+	v.dirty = false
+	v.Identity = ""
+	v.prepared.clear()
+}
+
+// send appends one of pgtier's own simple queries and expects its answer.
+func (v *Server) send(st *Step, what own, sql string) {
+	st.ToServer.Put(wire.AppendQuery(st.ToServer.Own(), sql))
+	v.fifo.push(request{kind: kQuery, mode: skipped, own: what})
+	v.prepared.unnamedOf = nil // a simple query destroys the unnamed statement
+}
+
+func lower(s string) string { return strings.ToLower(s) }

@@ -1,0 +1,156 @@
+// Package session is one logged-in client: what it asked for and has not been answered, which server connection it has on
+// lease, which settings it has.
+//
+// The package does no I/O, starts no goroutine, holds no lock and reads no clock. A loop (proxy/relay) calls one method per
+// event with a *Step, in which the session leaves the bytes to send and the effects to carry out. So every rule of the
+// protocol can be tested as a transcript.
+//
+// Ownership: a Session belongs to one loop for its life. A Server belongs to the loop that its socket is registered on and,
+// while it is on lease, to its session; between leases it belongs to the pool. Nothing here is safe for concurrent use.
+package session
+
+import (
+	"github.com/pgtier/pgtier/auth"
+	"github.com/pgtier/pgtier/pool"
+	"github.com/pgtier/pgtier/proxy/pgerr"
+)
+
+// State is where a session is in its life.
+type State uint8
+
+// The states, and what each may become.
+const (
+	Welcoming State = iota // logged in, ReadyForQuery not sent yet; -> Waiting, Idle, Closed
+	Idle                   // no server, no request; -> Waiting, Closed
+	Waiting                // asked the pool for a server; -> Preparing, Linked, Idle, Closed
+	Preparing              // has a server that runs pgtier's own statements first; -> Linked, Waiting, Idle, Closed
+	Linked                 // has a server and relays; -> Idle, Closed
+	Closed                 // the end
+)
+
+func (s State) String() string {
+	return [...]string{"welcoming", "idle", "waiting", "preparing", "linked", "closed"}[s]
+}
+
+// legal[a] has bit b set when a may become b.
+var legal = [...]uint8{
+	Welcoming: 1<<Waiting | 1<<Idle | 1<<Closed,
+	Idle:      1<<Waiting | 1<<Closed,
+	Waiting:   1<<Preparing | 1<<Linked | 1<<Idle | 1<<Closed,
+	Preparing: 1<<Linked | 1<<Waiting | 1<<Idle | 1<<Closed,
+	Linked:    1<<Idle | 1<<Closed,
+	Closed:    0,
+}
+
+// Session is one logged-in client from welcome to close. It is kept small: an idle client costs this struct, its loop's
+// record of the socket, and nothing else.
+type Session struct {
+	pool.Waiter // its place in the pool's queue; Owner is the loop's record of the client
+
+	// Constant after New.
+	ID       uint64
+	PID      uint32 // what the client believes to be its backend's pid: half of its cancel key
+	Secret   []byte // the other half; 4 bytes on protocol 3.0, 32 on 3.2
+	Decision *auth.Decision
+	Pool     *pool.Pool
+	profiles *Profiles
+	shared   *Statements
+	pooled   bool // transaction mode: the server goes back after each transaction
+
+	state    State
+	welcomed bool
+	leaving  bool // the client is to be closed once its server is free: drain
+	cancel   bool // a cancel request waits for pgtier's own statement to end
+	noted    bool // a notice about the wait has been sent
+
+	srv  *Server
+	want Settings // what the client's session must look like on any server
+
+	// The client's byte stream.
+	body     int  // bytes of its current frame that are still to come
+	dropBody bool // they are not forwarded
+	inBatch  bool // an extended-protocol batch has begun and its Sync has not arrived
+
+	refusal *pgerr.Error // answers the client's next request; there is no server
+	skip    bool         // after a refused extended request: drop everything up to Sync
+
+	named   map[string]*statement // the client's prepared statements by its names for them; nil until the first
+	unnamed *unnamed              // its unnamed statement; nil until the first
+	saving  *statement            // gets the body that streams through
+	stray   string                // a name that a refused Parse left on the server, to be closed behind the Sync
+
+	deadlines deadlines
+	end       *End
+	Counts    Counts
+}
+
+// Counts are what the log line at the session's end and the console tell.
+type Counts struct {
+	Transactions  uint64 // leases that ended by release
+	ClientBytes   uint64
+	ServerBytes   uint64
+	WaitedNanos   int64 // for server connections, in total
+	ServerSwitch  uint64
+	waitStart     int64
+	Started       int64 // monotonic nanoseconds
+	InjectedParse uint64
+}
+
+// Config is what New needs.
+type Config struct {
+	ID       uint64
+	PID      uint32
+	Secret   []byte
+	Decision *auth.Decision
+	Pool     *pool.Pool
+	Startup  Settings // what the client asked for in its startup packet
+	Profiles *Profiles
+	Shared   *Statements
+	Now      int64 // monotonic nanoseconds
+}
+
+// New returns a session in state Welcoming; the loop calls Begin next.
+func New(c Config) *Session {
+	s := &Session{
+		ID: c.ID, PID: c.PID, Secret: c.Secret, Decision: c.Decision, Pool: c.Pool,
+		want: c.Startup, profiles: c.Profiles, shared: c.Shared,
+		pooled: c.Decision.Tier.Pool.Mode == "transaction",
+	}
+	s.Waiter.Identity = c.Decision.Identity
+	s.Counts.Started = c.Now
+	s.deadlines.start(c.Decision, c.Now)
+	return s
+}
+
+// State returns where the session is.
+func (s *Session) State() State { return s.state }
+
+// Server returns the server on lease; nil when there is none.
+func (s *Session) Server() *Server { return s.srv }
+
+// become is the only place where the state changes.
+func (s *Session) become(next State, now int64) {
+	if legal[s.state]&(1<<next) == 0 {
+		panic("BUG: session " + s.state.String() + " cannot become " + next.String())
+	}
+	s.deadlines.enter(s, next, now)
+	s.state = next
+}
+
+// MayRead reports whether the loop may read the client's socket now. A client that waits for a server is not read:
+// nothing is buffered for it, and the kernel tells its peer to stop.
+func (s *Session) MayRead() bool {
+	switch s.state {
+	case Linked:
+		return s.srv.fifo.len() < maxOutstanding
+	case Idle:
+		return s.refusal != nil || s.skip
+	default:
+		return false
+	}
+}
+
+// maxOutstanding bounds the requests that one client may have in flight, and so the memory that a pipeline without
+// reading costs. A client over it is not read until answers arrive. A fast pipeline would like it bigger; at 64 bytes a
+// request the socket buffers already hold less than this.
+const maxOutstanding = 16 << 10

@@ -1,0 +1,165 @@
+package session
+
+import (
+	"sort"
+	"strings"
+	"unique"
+
+	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/wire"
+)
+
+// Settings is an immutable set of run-time parameters (GUCs) and their values. Equal sets are the same handle, so "does
+// this server already look like that client wants" is one comparison, and thousands of clients with the same settings
+// share one copy. The zero value is not usable; NoSettings is the empty set.
+//
+// The handle's string is { name \0 value \0 } ..., names in lower case and sorted.
+type Settings struct{ h unique.Handle[string] }
+
+// NoSettings is the empty set: everything as the server's login has it.
+var NoSettings = Settings{unique.Make("")}
+
+// Setting is one parameter and its value.
+type Setting struct{ Name, Value string }
+
+// NewSettings makes a set; of a name that occurs twice the later value holds, as in PostgreSQL. A value that has both a
+// backslash and bytes outside ASCII is refused with 22023: it could not be quoted safely in every client encoding.
+func NewSettings(list []Setting) (Settings, *pgerr.Error) {
+	values := make(map[string]string, len(list))
+	for _, p := range list {
+		if !quotable(p.Value) || !quotable(p.Name) {
+			return NoSettings, pgerr.Fatal(pgerr.InvalidParameterValue, "invalid value for parameter %q", p.Name).
+				WithHint("pgtier does not accept a backslash together with characters outside ASCII in a startup parameter.")
+		}
+		values[strings.ToLower(p.Name)] = p.Value
+	}
+	return fromMap(values), nil
+}
+
+func fromMap(values map[string]string) Settings {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString(name)
+		b.WriteByte(0)
+		b.WriteString(values[name])
+		b.WriteByte(0)
+	}
+	return Settings{unique.Make(b.String())}
+}
+
+// Map returns the set as a new map.
+func (s Settings) Map() map[string]string {
+	values := make(map[string]string)
+	rest := s.h.Value()
+	for rest != "" {
+		var name, value string
+		name, rest, _ = strings.Cut(rest, "\x00")
+		value, rest, _ = strings.Cut(rest, "\x00")
+		values[name] = value
+	}
+	return values
+}
+
+// With returns the set with name = value.
+func (s Settings) With(name, value string) Settings {
+	values := s.Map()
+	values[strings.ToLower(name)] = value
+	return fromMap(values)
+}
+
+// Without returns the set without name.
+func (s Settings) Without(name string) Settings {
+	values := s.Map()
+	delete(values, strings.ToLower(name))
+	return fromMap(values)
+}
+
+// appendChange appends one Query frame that turns a server with settings from into one with settings to. A parameter that
+// only from has goes back to the server's default. SET and set_config are both needed: SET would take a list such as
+// search_path for one name, and set_config costs a planned SELECT.
+func appendChange(dst []byte, from, to Settings) []byte {
+	have, want := from.Map(), to.Map()
+	dst, at := wire.Begin(dst, wire.Query)
+	lists := make([]string, 0, 4)
+	for _, name := range sortedNames(want) {
+		if v, ok := have[name]; ok && v == want[name] {
+			continue
+		}
+		if !scalar[name] {
+			lists = append(lists, name)
+			continue
+		}
+		dst = append(append(dst, "SET "...), name...)
+		dst = append(dst, " TO "...)
+		dst = append(appendLiteral(dst, want[name]), ';')
+	}
+	for _, name := range sortedNames(have) {
+		if _, ok := want[name]; ok {
+			continue
+		}
+		dst = append(dst, "SELECT pg_catalog.set_config("...)
+		dst = append(appendLiteral(dst, name), ",NULL,false);"...)
+	}
+	for _, name := range lists {
+		dst = append(dst, "SELECT pg_catalog.set_config("...)
+		dst = append(appendLiteral(dst, name), ',')
+		dst = append(appendLiteral(dst, want[name]), ",false);"...)
+	}
+	return wire.End(append(dst, 0), at)
+}
+
+func sortedNames(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// scalar are the parameters that SET takes as one string literal and that clients set most.
+var scalar = map[string]bool{
+	"application_name": true, "bytea_output": true, "client_encoding": true, "client_min_messages": true,
+	"datestyle": true, "default_transaction_isolation": true, "default_transaction_read_only": true,
+	"extra_float_digits": true, "idle_in_transaction_session_timeout": true, "intervalstyle": true, "jit": true,
+	"lock_timeout": true, "scram_iterations": true, "standard_conforming_strings": true, "statement_timeout": true,
+	"timezone": true, "work_mem": true,
+}
+
+// quotable reports whether s can be a string literal whatever the server connection's client_encoding and
+// standard_conforming_strings are. The trail byte of a multi-byte character can be a backslash in SJIS, BIG5, GBK, UHC,
+// GB18030 and JOHAB, so the two must not meet; it is never a quote.
+func quotable(s string) bool {
+	backslash, wide := false, false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == 0:
+			return false
+		case s[i] == '\\':
+			backslash = true
+		case s[i] >= 0x80:
+			wide = true
+		}
+	}
+	return !backslash || !wide
+}
+
+// appendLiteral appends s, which is quotable, as a string literal.
+func appendLiteral(dst []byte, s string) []byte {
+	if strings.IndexByte(s, '\\') >= 0 {
+		dst = append(dst, 'E')
+	}
+	dst = append(dst, '\'')
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\'' || s[i] == '\\' {
+			dst = append(dst, s[i])
+		}
+		dst = append(dst, s[i])
+	}
+	return append(dst, '\'')
+}

@@ -1,0 +1,140 @@
+package session
+
+import (
+	"strconv"
+	"sync"
+)
+
+// statement is one distinct query text with its parameter types. All clients that prepare the same share it, and so do all
+// servers: it has one name there.
+type statement struct {
+	name string // on servers: pgtier_<n>
+	body []byte // what follows the name in Parse: string query \0 | int16 n | n * int32 type
+	refs int    // client names that mean it; guarded by Statements.mu
+	solo bool   // too long to be looked up: not in the index
+}
+
+// Statements is the index of the prepared statements of all sessions. Safe for concurrent use; the lock is held for a map
+// look-up, and only by Parse and Close of named statements.
+type Statements struct {
+	mu     sync.Mutex
+	byBody map[string]*statement
+	last   uint64
+}
+
+// NewStatements returns an empty index.
+func NewStatements() *Statements { return &Statements{byBody: make(map[string]*statement)} }
+
+// serverPrefix begins the names of shared statements on servers. A client's own name never reaches a server unless it is
+// unknown, and then not with this prefix.
+const serverPrefix = "pgtier_"
+
+// take returns the statement with this body, whose reference the caller gives back.
+func (x *Statements) take(body []byte) *statement {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	q := x.byBody[string(body)]
+	if q == nil {
+		q = x.newLocked()
+		q.body = append([]byte(nil), body...)
+		x.byBody[string(body)] = q
+	}
+	q.refs++
+	return q
+}
+
+// takeSolo returns a statement of its own, whose body arrives later.
+func (x *Statements) takeSolo() *statement {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	q := x.newLocked()
+	q.solo, q.refs = true, 1
+	return q
+}
+
+func (x *Statements) newLocked() *statement {
+	x.last++
+	return &statement{name: serverPrefix + strconv.FormatUint(x.last, 10)}
+}
+
+// giveBack drops a reference. Servers that still have the statement evict it in their own time.
+func (x *Statements) giveBack(q *statement) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	q.refs--
+	if q.refs == 0 && !q.solo {
+		delete(x.byBody, string(q.body))
+	}
+}
+
+// Len returns how many distinct statements clients hold at present.
+func (x *Statements) Len() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.byBody)
+}
+
+// prepared is what one server has: the shared statements, least recently used first, and whose unnamed statement.
+type prepared struct {
+	by         map[*statement]*entry
+	root       entry // of the ring of entries: next is the most recently used
+	unnamedOf  *Session
+	unnamedRev uint32
+}
+
+type entry struct {
+	stmt       *statement
+	next, prev *entry
+}
+
+// maxPrepared is how many statements one server keeps. An application with more distinct statements would like it bigger;
+// each costs the server some tens of kilobytes.
+const maxPrepared = 200
+
+// use reports whether the server has q, and marks it as just used.
+func (p *prepared) use(q *statement) bool {
+	e := p.by[q]
+	if e == nil {
+		return false
+	}
+	e.unlink()
+	p.pushFront(e)
+	return true
+}
+
+func (p *prepared) add(q *statement) {
+	if p.by == nil {
+		p.by = make(map[*statement]*entry)
+		p.root.next, p.root.prev = &p.root, &p.root
+	}
+	if p.by[q] != nil {
+		return
+	}
+	e := &entry{stmt: q}
+	p.by[q] = e
+	p.pushFront(e)
+}
+
+func (p *prepared) remove(q *statement) {
+	if e := p.by[q]; e != nil {
+		e.unlink()
+		delete(p.by, q)
+	}
+}
+
+// victim returns the statement to evict before another is added; nil when there is room.
+func (p *prepared) victim() *statement {
+	if len(p.by) < maxPrepared {
+		return nil
+	}
+	return p.root.prev.stmt
+}
+
+func (p *prepared) clear() { *p = prepared{} }
+
+func (p *prepared) pushFront(e *entry) {
+	e.prev, e.next = &p.root, p.root.next
+	e.prev.next, e.next.prev = e, e
+}
+
+func (e *entry) unlink() { e.prev.next, e.next.prev = e.next, e.prev }
