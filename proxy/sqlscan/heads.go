@@ -120,7 +120,7 @@ func (r *Reader) transaction(w word) Kind {
 // modes reads a list of transaction modes, which may say READ WRITE.
 func (r *Reader) modes(k Kind) Kind {
 	for ; !r.ended; r.advance() {
-		if r.word() == wWrite && wordAt(r.s.src, r.prev) == wRead {
+		if r.word() == wWrite && r.wordBefore(r.prev) == wRead {
 			r.st.Does |= ReadWrite
 		}
 	}
@@ -179,7 +179,7 @@ func (r *Reader) declare() Kind {
 	r.named(Declare)
 	r.st.All = false
 	for ; !r.ended && r.word() != wFor; r.advance() {
-		if r.word() == wHold && wordAt(r.s.src, r.prev) == wWith {
+		if r.word() == wHold && r.wordBefore(r.prev) == wWith {
 			r.st.Does |= HoldsCursor
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type Reader struct {
 	s           Scanner
 	tok         Token // the current one
-	prev, prev2 Token // those before it
+	prev, prev2 int   // where the one before it and the one before that start
 	start, last int   // of the current statement: where it starts, where its last token so far ends
 	depth       int   // of parentheses
 	atomic      int   // of routine bodies
@@ -28,6 +28,11 @@ type Reader struct {
 // Statements are in use.
 func NewReader(sql []byte) Reader {
 	var r Reader
+	r.init(sql)
+	return r
+}
+
+func (r *Reader) init(sql []byte) {
 	if !utf8.Valid(sql) {
 		r.always = NotUTF8
 	}
@@ -37,7 +42,6 @@ func NewReader(sql []byte) Reader {
 		sql = sql[:nul]
 	}
 	r.s = NewScanner(sql)
-	return r
 }
 
 // Next reads the next statement and reports whether there was one.
@@ -78,7 +82,7 @@ func (r *Reader) advance() {
 	if r.ended {
 		return
 	}
-	r.prev2, r.prev = r.prev, r.tok
+	r.prev2, r.prev = r.prev, r.tok.Start
 	r.tok = r.s.Next()
 	switch t := r.tok; t.Kind {
 	case Word:
@@ -136,6 +140,12 @@ func wordAt(src []byte, t Token) word {
 		return noWord
 	}
 	return lookup(src[t.Start:t.End])
+}
+
+// wordBefore returns the word that the token at the position start is: cheaper than to keep tokens that hardly ever matter.
+func (r *Reader) wordBefore(start int) word {
+	s := Scanner{src: r.s.src, pos: start}
+	return wordAt(s.src, s.Next())
 }
 
 // peek returns the token behind the current one.

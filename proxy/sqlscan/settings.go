@@ -78,13 +78,12 @@ func (st *Statement) assigned(dst []Setting) ([]Setting, bool) {
 		return st.modes(dst, value), true
 	}
 	x := Setting{Name: st.Name(), Value: value, Local: st.Local}
-	switch lookup(value) {
-	case wDefault:
+	switch {
+	case len(value) == 0: // SET NAMES
 		x.Default = true
-	case wLocal:
-		x.Default = st.form == zoneForm
+	case equalFold(value, "default"), st.form == zoneForm && equalFold(value, "local"):
+		x.Default = true
 	}
-	x.Default = x.Default || len(value) == 0 // SET NAMES
 	if x.Default {
 		x.Value = nil
 	} else if st.form == zoneForm {

@@ -30,8 +30,9 @@ type Summary struct {
 func Classify(sql []byte) Summary {
 	var (
 		sum Summary
-		r   = NewReader(sql)
+		r   Reader
 	)
+	r.init(sql)
 	sum.Does = r.always
 	for r.Next() {
 		if sum.Count++; sum.Count == 1 {

@@ -55,11 +55,11 @@ func (r *Reader) watch(name []byte) {
 // makesTemp reports whether the TEMP that is the current token belongs to CREATE [OR REPLACE] [LOCAL|GLOBAL] TEMP or to
 // SELECT ... INTO [LOCAL|GLOBAL] TEMP, and is not a name: INSERT INTO temp.
 func (r *Reader) makesTemp() bool {
-	switch wordAt(r.s.src, r.prev) {
+	switch r.wordBefore(r.prev) {
 	case wCreate, wReplace, wLocal, wGlobal:
 		return true
 	case wInto:
-		w := wordAt(r.s.src, r.prev2)
+		w := r.wordBefore(r.prev2)
 		return w != wInsert && w != wMerge
 	}
 	return false

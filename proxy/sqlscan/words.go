@@ -132,19 +132,40 @@ var words = map[string]word{
 	"set_config": wSetConfig,
 }
 
-// maxWord is the length of the longest of words.
-const maxWord = len("pg_try_advisory_lock_shared")
+// table holds words by a hash of a few bytes, in the first free place from there on: far cheaper than a map, for which every
+// text would have to be copied to lower case and hashed whole. It is a quarter full.
+var table = func() (t [tableSize]struct {
+	text string
+	word word
+}) {
+	for text, w := range words {
+		h := hash([]byte(text))
+		for t[h].text != "" {
+			h = (h + 1) % tableSize
+		}
+		t[h].text, t[h].word = text, w
+	}
+	return t
+}()
 
-// lookup returns the word that text is in any case, or noWord.
+const tableSize = 512
+
+// hash depends on the length and three letters, in any case.
+func hash(text []byte) uint {
+	first, middle, last := uint(text[0]&31), uint(text[len(text)/2]&31), uint(text[len(text)-1]&31)
+	return (first*89 + middle*37 + last*7 + uint(len(text))*131) % tableSize
+}
+
+// lookup returns the word that text, which is not empty, is in any case, or noWord.
 func lookup(text []byte) word {
-	if len(text) > maxWord {
-		return noWord
+	for h := hash(text); ; h = (h + 1) % tableSize {
+		switch w := &table[h]; {
+		case w.text == "":
+			return noWord
+		case equalFold(text, w.text):
+			return w.word
+		}
 	}
-	var buf [maxWord]byte
-	for i, c := range text {
-		buf[i] = lower(c)
-	}
-	return words[string(buf[:len(text)])]
 }
 
 // watched are the words that mean something wherever they stand in a statement. The table has, for each first letter, one

@@ -34,7 +34,8 @@ type Config struct {
 	Policy      Policy
 	Throttle    *auth.Throttle // lives longer than a configuration: it remembers failures
 	Log         *zap.Logger
-	Now         func() time.Time // nil means time.Now
+	Now         func() time.Time    // nil means time.Now
+	Refuse      func() *pgerr.Error // asked before anybody authenticates: the answer for everybody, as while stopping; nil means never
 }
 
 const defaultMaxPacket = 10 << 10
@@ -90,6 +91,11 @@ func (a *Acceptor) Accept(ctx context.Context, nc net.Conn) (client *Client, can
 
 // login takes a client that has said what it wants to the point where it may have it.
 func (l *login) login(ctx context.Context, r *request) (*Client, error) {
+	if l.cfg.Refuse != nil {
+		if e := l.cfg.Refuse(); e != nil {
+			return nil, e
+		}
+	}
 	if err := l.checkTransport(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"sync/atomic"
+
+	"github.com/pgtier/pgtier/auth"
+	"github.com/pgtier/pgtier/config"
+	"github.com/pgtier/pgtier/pool"
+	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/startup"
+)
+
+// snapshot is everything that follows from one configuration. It is immutable, but for what is learned about passwords.
+type snapshot struct {
+	cfg         *config.Config
+	credentials *auth.Credentials
+	acceptor    *startup.Acceptor
+	password    map[*config.Tier]*atomic.Int32 // which of the tier's passwords the server accepted last
+}
+
+func (s *Server) newSnapshot(cfg *config.Config, previous *auth.Credentials) (*snapshot, error) {
+	credentials, err := auth.NewCredentials(cfg, previous)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range credentials.Warnings() {
+		s.log.Warn(w)
+	}
+	tlsConfig, err := startup.LoadTLS(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{cfg: cfg, credentials: credentials, password: make(map[*config.Tier]*atomic.Int32)}
+	for _, db := range cfg.Databases {
+		for _, tier := range db.Tiers {
+			snap.password[tier] = new(atomic.Int32)
+		}
+	}
+	snap.acceptor = startup.New(startup.Config{
+		TLS: tlsConfig, RequireTLS: cfg.Listen.RequireTLS, MaxPacket: cfg.Limits.StartupPacket,
+		Credentials: credentials, Policy: auth.NewPolicy(cfg), Throttle: s.throttle, Log: s.log, Refuse: s.refusing,
+	})
+	return snap, nil
+}
+
+var errShuttingDown = pgerr.Fatal(pgerr.CannotConnectNow, "the database system is shutting down")
+
+// refusing returns what clients are told that connect while the server stops.
+func (s *Server) refusing() *pgerr.Error {
+	if s.draining.Load() {
+		return errShuttingDown
+	}
+	return nil
+}
+
+// pool returns the pool of a tier and role.
+func (s *Server) pool(tier *config.Tier, role string) *pool.Pool {
+	limits := s.snapshot.Load().cfg.Limits
+	serverName := ""
+	if tier.Database.Server != nil {
+		serverName = tier.Database.Server.Name
+	}
+	return s.pools.Pool(pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}, pool.Settings{
+		Size: tier.Pool.Size, Min: tier.Pool.Min, Reserve: tier.Pool.Reserve, ReserveAfter: tier.Pool.ReserveAfter,
+		ServerIdle: tier.Timeouts.ServerIdle, ServerLifetime: tier.Timeouts.ServerLifetime,
+		LoginRetry: tier.Timeouts.ServerLoginRetry,
+		Server:     serverName, PerServer: limits.PerServer, PerDatabase: limits.PerDatabase,
+	})
+}
+
+// warm makes the pools that keep connections open before anybody asks for one.
+func (s *Server) warm(snap *snapshot) {
+	for _, db := range snap.cfg.Databases {
+		for _, tier := range db.Tiers {
+			if tier.Pool.Min > 0 {
+				s.pool(tier, tier.Role)
+			}
+		}
+	}
+}
