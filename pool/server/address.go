@@ -38,7 +38,11 @@ func parseAddress(s string, port uint16) (address, bool) {
 		return address{"unix", filepath.Join(s, ".s.PGSQL."+strconv.Itoa(int(port))), s, port}, true
 	}
 	host := s
-	if _, err := netip.ParseAddr(s); err != nil && strings.Contains(s, ":") {
+	switch {
+	case isIPv6(s):
+	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]"):
+		host = s[1 : len(s)-1]
+	case strings.Contains(s, ":"):
 		h, p, err := net.SplitHostPort(s)
 		if err != nil {
 			return address{}, false
@@ -49,11 +53,15 @@ func parseAddress(s string, port uint16) (address, bool) {
 		}
 		host, port = h, uint16(n)
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if host == "" {
+	if host == "" || strings.ContainsAny(host, "[]") || strings.Contains(host, ":") && !isIPv6(host) {
 		return address{}, false
 	}
 	return address{"tcp", net.JoinHostPort(host, strconv.Itoa(int(port))), host, port}, true
+}
+
+func isIPv6(s string) bool {
+	a, err := netip.ParseAddr(s)
+	return err == nil && a.Is6()
 }
 
 // dial connects. Names are resolved here, each address gets its share of the context's time (net.Dialer), and

@@ -23,6 +23,7 @@ const maxIterations = 1_000_000
 
 // Authentication requests (PostgreSQL documentation, "Message Formats").
 const (
+	authOk           = 0
 	authCleartext    = 3
 	authSASLContinue = 11
 )
@@ -38,7 +39,8 @@ type guard struct {
 	body  int    // bytes of its body that are still to come
 	auth  []byte // the body of an Authentication frame, as far as it has come
 	isR   bool
-	clear bool // a password in clear was asked for
+	asked bool // for authentication of any kind
+	clear bool // for a password in clear
 }
 
 func newGuard(r io.Reader) *guard { return &guard{r: r, left: maxLoginBytes} }
@@ -106,7 +108,9 @@ func (g *guard) request(body []byte) error {
 	if len(body) < 4 {
 		return nil // pgconn refuses it
 	}
-	switch binary.BigEndian.Uint32(body) {
+	kind := binary.BigEndian.Uint32(body)
+	g.asked = g.asked || kind != authOk
+	switch kind {
 	case authCleartext:
 		g.clear = true
 	case authSASLContinue:

@@ -155,16 +155,20 @@ func (l *login) methods(encrypted bool) string {
 
 // refused makes an Error of what pgconn said, with the reasons that it does not know.
 func (l *login) refused(c *Conn, err error) *Error {
-	sent := ""
-	if l.guard != nil && l.guard.clear {
-		if c.TLS == nil && l.at.network != "unix" && l.password != "" {
-			return &Error{Definite: true, answered: true, tls: true, Cause: fmt.Errorf(
-				"%s (%s): the server asks for the password in clear, which pgtier does not send without TLS; "+
-					"use scram-sha-256 in pg_hba.conf, or sslmode=require", c.Addr, l.at.host)}
-		}
-		sent = l.password
+	switch {
+	case l.guard == nil || !l.guard.asked:
+		return refused(err, "")
+	case l.password == "":
+		return &Error{Definite: true, answered: true, Cause: fmt.Errorf(
+			"%s (%s): the server asks login %q for a password and none is configured", c.Addr, l.at.host, l.Login)}
+	case l.guard.clear && c.TLS == nil && l.at.network != "unix":
+		return &Error{Definite: true, answered: true, tls: true, Cause: fmt.Errorf(
+			"%s (%s): the server asks for the password in clear, which pgtier does not send without TLS; "+
+				"use scram-sha-256 in pg_hba.conf, or sslmode=require", c.Addr, l.at.host)}
+	case l.guard.clear:
+		return refused(err, l.password)
 	}
-	return refused(err, sent)
+	return refused(err, "")
 }
 
 // superuserQuery asks about the login, whatever role the startup packet set. It is qualified so that no object of the
