@@ -4,10 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 )
@@ -52,24 +52,21 @@ func hasCertificate(pem []byte) bool { return x509.NewCertPool().AppendCertsFrom
 
 // readable reads a file that is not secret; nil when path is empty. What is wrong is reported at the key.
 func (t *table) readable(key, path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.failf(key, "file %s cannot be read: %v", path, reason(err))
-	}
-	return b, err
+	return t.readWith(key, "file", path, func(fs.FileMode) error { return nil })
 }
 
 // readKey reads a file with a private key in it; nil when path is empty.
 func (t *table) readKey(key, path string) ([]byte, error) {
+	return t.readWith(key, "key file", path, private)
+}
+
+func (t *table) readWith(key, what, path string, check func(fs.FileMode) error) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
-	b, err := readPrivate(path, maxFile)
+	b, err := readRegular(path, maxFile, check)
 	if err != nil {
-		t.failf(key, "key file %s %v", path, err)
+		t.failf(key, "%s %s %v", what, path, err)
 	}
 	return b, err
 }

@@ -245,6 +245,9 @@ func (d *decoder) tierExists(t *table, tier string, at Pos) {
 func (d *decoder) prefixes(t *table) []netip.Prefix {
 	var out []netip.Prefix
 	for i, s := range t.strs("from") {
+		if s == "" {
+			continue // reported
+		}
 		p, err := parsePrefix(s)
 		if err != nil {
 			d.failf(t.itemAt("from", i), "from %q: %v", s, err)
@@ -283,5 +286,5 @@ func oneOf(names iter.Seq[string]) string {
 	if len(list) == 0 || len(list) > 8 {
 		return ""
 	}
-	return " (there is: " + strings.Join(list, ", ") + ")"
+	return " (defined: " + strings.Join(list, ", ") + ")"
 }

@@ -63,14 +63,16 @@ type indexer struct {
 }
 
 // index returns the positions of every key in src, which is valid TOML without a byte order mark.
-func index(file, src string) *node {
+func index(file, src string) *node { return newIndexer(file, src).document() }
+
+func newIndexer(file, src string) *indexer {
 	x := &indexer{file: file, src: src, lines: []int{0}}
 	for i := range len(src) {
 		if src[i] == '\n' {
 			x.lines = append(x.lines, i+1)
 		}
 	}
-	return x.document()
+	return x
 }
 
 func (x *indexer) pos(offset int) Pos {

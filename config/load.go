@@ -82,7 +82,7 @@ func load(name string, data []byte, env Env, mode fs.FileMode) (*Config, Finding
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	var vals map[string]any
 	if _, err := toml.Decode(text, &vals); err != nil {
-		return nil, Findings{d.syntax(err)}
+		return nil, Findings{d.syntax(text, err)}
 	}
 	d.decode(newTable(d, kindTop, "", vals, index(name, text)))
 	d.check()
@@ -92,19 +92,21 @@ func load(name string, data []byte, env Env, mode fs.FileMode) (*Config, Finding
 	return d.cfg, nil
 }
 
-// syntax is a finding for what the TOML library said. Its messages may quote the value that it stumbled over.
-func (d *decoder) syntax(err error) Finding {
+// syntax is a finding for what the TOML library said about text. Its messages may quote the value that it stumbled over.
+func (d *decoder) syntax(text string, err error) Finding {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
 		return Finding{Pos{File: d.file}, "is not TOML"}
 	}
-	text := parse.Message
+	message := strings.TrimSuffix(parse.Message, ".")
 	for _, word := range []string{"password", "url", "scram"} {
-		if strings.Contains(parse.LastKey, word) {
-			text = "the value is not valid TOML; it is not shown"
+		if strings.Contains(parse.LastKey, word) && !strings.HasPrefix(message, "Key ") {
+			message = "the value is not valid TOML; it is not shown"
 		}
 	}
-	return Finding{Pos{d.file, max(parse.Position.Line, 1), max(parse.Position.Col, 1)}, text}
+	// The library's lines are those where it stopped reading, its offsets those of the mistake.
+	offset := max(0, min(parse.Position.Start, len(text)))
+	return Finding{newIndexer(d.file, text).pos(offset), message}
 }
 
 // reason is err without the path that the message names already.

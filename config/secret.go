@@ -84,6 +84,7 @@ func (t *table) secret(out []secret, name string, v any, pos Pos, n *node) []sec
 		}
 		if one.timeout == 0 {
 			s.failf("timeout", `the "timeout" of a command must not be off`)
+			return out
 		}
 		return append(out, one)
 	default:
@@ -171,9 +172,13 @@ func (s secret) fromFile() (string, error) {
 	return string(b), nil
 }
 
-// readPrivate reads a regular file that others may not read or change. Its errors continue a sentence that begins with the
-// file's name.
-func readPrivate(path string, most int64) ([]byte, error) {
+// readPrivate reads a file that others may not read or change. Its errors continue a sentence that begins with the file's
+// name.
+func readPrivate(path string, most int64) ([]byte, error) { return readRegular(path, most, private) }
+
+// readRegular reads a regular file of at most so many bytes whose mode passes check. Its errors continue a sentence that
+// begins with the file's name.
+func readRegular(path string, most int64, check func(fs.FileMode) error) ([]byte, error) {
 	// Non-blocking, because opening a named pipe would wait for a writer; the mode is asked of what was opened, because a
 	// name can come to mean another file.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -188,7 +193,7 @@ func readPrivate(path string, most int64) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
 	}
-	if err := private(info.Mode()); err != nil {
+	if err := check(info.Mode()); err != nil {
 		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(f, most+1))
@@ -236,7 +241,7 @@ func (s secret) fromCommand() (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("secret command %s cannot be run: %w", s.command[0], startFailure(err))
 	}
-	return out.String(), nil
+	return out.buf.String(), nil
 }
 
 // startFailure is why a program could not be started, without the path that the message names already.
@@ -248,17 +253,18 @@ func startFailure(err error) error {
 	return reason(err)
 }
 
-// bounded keeps the first bytes written to it and forgets the rest.
+// bounded keeps the first bytes written to it and forgets the rest. The buffer is not embedded: its ReadFrom would be used
+// instead of Write.
 type bounded struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	most int
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.most {
+	if b.buf.Len()+len(p) > b.most {
 		b.over = true
 		return len(p), nil
 	}
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }
