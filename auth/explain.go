@@ -72,7 +72,7 @@ func (e *Explanation) identity(p *Policy, v *verdict, name string) {
 
 // rules lists the grants for the identity on the database, holding or not, and the denies that hold.
 func (e *Explanation) rules(v *verdict, from netip.Addr) {
-	if v.database == nil || v.subject == nil {
+	if v.database == nil || v.subject == nil || v.subject.identity.Disabled {
 		return
 	}
 	e.line("database", "%s (%s)", v.database.Name, v.database.Pos.Short())
@@ -172,7 +172,7 @@ func (e *Explanation) allowed(v *verdict) {
 	} else {
 		e.line("role", "%s (the login itself)", t.Login)
 	}
-	e.line("server", "%s, port %d, database %s, sslmode %s", strings.Join(t.Hosts, ", "), t.Port, t.DBName, t.SSLMode)
+	e.line("server", "%s, database %s, sslmode %s", strings.Join(t.Endpoints(), ", "), t.DBName, t.SSLMode)
 	e.line("pool", "%s, %s", t.Pool.Mode, poolSize(t.Pool))
 	keys, values := d.Timeouts.Set()
 	var timeouts []string

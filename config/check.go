@@ -180,25 +180,14 @@ func (d *decoder) checkLogins() {
 
 // sameServer says whether two tiers have a host in common.
 func sameServer(a, b *Tier) bool {
-	for _, x := range a.Hosts {
-		for _, y := range b.Hosts {
-			if endpoint(x, a.Port) == endpoint(y, b.Port) {
+	for _, x := range a.Endpoints() {
+		for _, y := range b.Endpoints() {
+			if strings.EqualFold(x, y) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// endpoint is a host in one spelling, with its port.
-func endpoint(host string, port uint16) string {
-	if strings.HasPrefix(host, "/") {
-		return fmt.Sprintf("%s:%d", strings.TrimRight(host, "/"), port)
-	}
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return strings.ToLower(host)
-	}
-	return strings.ToLower(net.JoinHostPort(host, fmt.Sprint(port)))
 }
 
 // checkDefaults finds two grants that may hold for one client at once and want different default tiers.

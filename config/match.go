@@ -1,9 +1,33 @@
 package config
 
 import (
+	"fmt"
 	"maps"
+	"net"
+	"path"
 	"slices"
+	"strconv"
+	"strings"
 )
+
+// Endpoints returns the tier's hosts, each with its port: "host:port", "[address]:port" or "/directory:port".
+func (t *Tier) Endpoints() []string {
+	out := make([]string, len(t.Hosts))
+	for i, host := range t.Hosts {
+		out[i] = endpoint(host, t.Port)
+	}
+	return out
+}
+
+func endpoint(host string, port uint16) string {
+	if strings.HasPrefix(host, "/") {
+		return fmt.Sprintf("%s:%d", path.Clean(host), port)
+	}
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
 
 // GroupsOf returns the names of the groups that each identity is a member of, sorted.
 func (c *Config) GroupsOf() map[string][]string {

@@ -131,3 +131,11 @@ func TestLoadFiles(t *testing.T) {
 		t.Error(findings)
 	}
 }
+
+func TestEndpoints(t *testing.T) {
+	tier := &Tier{Hosts: []string{"h", "h:1", "::1", "[::1]:1", "/run/postgresql/"}, Port: 5432}
+	want := "h:5432 h:1 [::1]:5432 [::1]:1 /run/postgresql:5432"
+	if got := strings.Join(tier.Endpoints(), " "); got != want {
+		t.Errorf("endpoints = %s, want %s", got, want)
+	}
+}
