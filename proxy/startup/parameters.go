@@ -81,7 +81,7 @@ func checkName(name string) error {
 		// They load code into a server connection that others will use after this client.
 		return pgerr.Fatal(cantChangeParam, "parameter \"%s\" cannot be set through pgtier", name).
 			WithHint("It can be set in the settings of a tier.")
-	case !validName(key):
+	case !validName(name):
 		return pgerr.Fatal(invalidName, "invalid configuration parameter name \"%s\"", name)
 	}
 	return nil
