@@ -11,10 +11,11 @@ import (
 	"github.com/pgtier/pgtier/config"
 )
 
-// run executes the command line and returns the exit code. Errors go to stderr; each command writes its own output.
-func run(args []string, stderr io.Writer) int {
+// run executes the command line and returns the exit code. Output goes to stdout, errors to stderr.
+func run(args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
 	root.SetArgs(args)
+	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.Execute()
 	var findings config.Findings
