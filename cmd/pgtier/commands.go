@@ -8,5 +8,6 @@ var commands = []func() *cobra.Command{
 	newDemoCommand,
 	newCheckCommand,
 	newExplainCommand,
+	newHashPasswordCommand,
 	newVersionCommand,
 }
