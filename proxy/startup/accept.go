@@ -139,7 +139,7 @@ func (l *login) login(ctx context.Context, r *request) (*Client, error) {
 
 // checkTransport refuses clients that should have used TLS.
 func (l *login) checkTransport() error {
-	if l.tls != nil || !l.cfg.RequireTLS || !l.addr.IsValid() || l.addr.Addr().Unmap().IsLoopback() {
+	if l.tls != nil || !l.cfg.RequireTLS || !l.addr.IsValid() || l.addr.Addr().IsLoopback() {
 		return nil
 	}
 	return pgerr.Fatal(pgerr.InvalidAuthorization, "connection without TLS refused").

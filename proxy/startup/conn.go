@@ -35,7 +35,8 @@ func newLogin(cfg Config, nc net.Conn) *login {
 	conn := handover.New(nc)
 	l := &login{cfg: cfg, conn: conn, stream: conn}
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		l.addr = tcp.AddrPort()
+		at := tcp.AddrPort()
+		l.addr = netip.AddrPortFrom(at.Addr().Unmap(), at.Port()) // a listener for IPv4 and IPv6 shows ::ffff:192.0.2.1
 	}
 	return l
 }
