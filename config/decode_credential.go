@@ -11,7 +11,7 @@ func (d *decoder) credential(tier *Tier, t *table) {
 	tier.OverrideEnv = t.str("override_env")
 	d.credentialKeys(tier, t)
 	passwords, url := t.secrets("password"), t.secrets("url")
-	if v, _ := d.env(tier.OverrideEnv); v != "" && tier.OverrideEnv != "" {
+	if v := d.override(tier); v != "" {
 		tier.Overridden = true
 		tier.Source = "override_env " + tier.OverrideEnv
 		d.useURL(tier, t, "override_env", "environment "+tier.OverrideEnv, v)
@@ -40,6 +40,18 @@ func (d *decoder) credential(tier *Tier, t *table) {
 	}
 }
 
+// override is the value of the tier's override_env, "" when it has none, or when the variable is empty or not set.
+func (d *decoder) override(tier *Tier) string {
+	if tier.OverrideEnv == "" {
+		return ""
+	}
+	v, ok := d.env(tier.OverrideEnv)
+	if !ok {
+		return ""
+	}
+	return v
+}
+
 // label names where a URL comes from, in front of what is wrong with it.
 func (s secret) label() string {
 	if s.inline != "" {
@@ -62,7 +74,7 @@ func (d *decoder) credentialKeys(tier *Tier, t *table) {
 	case whole:
 	case !password && !cert:
 		// An override alone is a credential as long as it is set.
-		if v, _ := d.env(tier.OverrideEnv); tier.OverrideEnv == "" || v == "" {
+		if d.override(tier) == "" {
 			d.failf(tier.Pos, "tier %s has no credential; write one of: password = %s, url = { .. }", name, secretForms)
 		}
 	case password && cert:
