@@ -15,6 +15,7 @@ const yieldAfter = int64(time.Second)
 
 // domain is the pools that share a cap.
 type domain struct {
+	limit   int        // the cap, as the pool that was configured last has it
 	total   int        // connections and logins of all its pools
 	idle    list[Conn] // idle connections of all its pools, the one used last in front
 	blocked list[Pool] // pools that want to log in and may not, in the order in which they get the next chance
@@ -43,8 +44,7 @@ func (p *Pool) count(n int) {
 // full tells whether the cap of kind i forbids one more connection.
 func (p *Pool) full(i int) bool {
 	d := p.domains[i]
-	_, limit := p.capacity(i)
-	return d != nil && d.total >= limit
+	return d != nil && d.total >= d.limit
 }
 
 // fullDomain returns the domain whose cap forbids one more connection, nil when none does.
@@ -155,11 +155,8 @@ func (p *Pool) surplus() bool {
 	if p.total() > p.set.Size+p.set.Reserve {
 		return true
 	}
-	for i, d := range p.domains {
-		if d == nil {
-			continue
-		}
-		if _, limit := p.capacity(i); d.total > limit {
+	for _, d := range p.domains {
+		if d != nil && d.total > d.limit {
 			return true
 		}
 	}
@@ -206,6 +203,7 @@ func (c *Core) domain(i int, p *Pool) *domain {
 		d = &domain{}
 		c.caps[i][name] = d
 	}
+	d.limit = limit
 	return d
 }
 
@@ -213,8 +211,13 @@ func (c *Core) domain(i int, p *Pool) *domain {
 func (c *Core) resize(p *Pool, s Settings) {
 	old := p.domains
 	c.configure(p, s)
-	for p.conns.all.len > 0 && (p.total() > p.set.Size || p.surplus()) {
+	for p.conns.all.len > 0 && p.total() > p.set.Size {
 		c.close(p.conns.all.last())
+	}
+	for _, d := range p.domains {
+		for d != nil && d.idle.len > 0 && d.total > d.limit {
+			c.close(d.idle.last())
+		}
 	}
 	c.openForWaiters(p)
 	c.settle(p)

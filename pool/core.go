@@ -117,9 +117,7 @@ func (c *Core) acquire(p *Pool, w *Waiter) {
 	p.enqueue(w, c.now)
 	c.openForWaiters(p)
 	c.settle(p)
-	if after := int64(p.set.ReserveAfter); p.set.Reserve > 0 && after > 0 {
-		c.schedule(p, c.now+after)
-	}
+	c.watchReserve(p)
 }
 
 // cancel: w leaves the queue. A waiter whose grant is already on its way is not touched: its session gives the
@@ -127,6 +125,7 @@ func (c *Core) acquire(p *Pool, w *Waiter) {
 func (c *Core) cancel(w *Waiter) {
 	if p := w.pool; p != nil {
 		p.dequeue(w, false)
+		c.watchReserve(p)
 	}
 }
 
@@ -157,6 +156,7 @@ func (c *Core) lend(cn *Conn) {
 	}
 	if w := p.next(cn); w != nil {
 		p.dequeue(w, true)
+		c.watchReserve(p)
 		c.grant(w, cn)
 		return
 	}

@@ -63,17 +63,25 @@ func (p *Pool) deadline(now int64) int64 {
 	for n := p.conns.all.front; n != nil; n = n.next {
 		earlier(p.idleDeadline(n.owner))
 	}
-	if w := p.waiting.first(); w != nil {
-		earlier(p.retryAt)
-		if p.set.Reserve > 0 && p.set.ReserveAfter > 0 {
-			earlier(w.since + int64(p.set.ReserveAfter))
-		}
-	}
+	earlier(p.retryAt) // for those who will have come by then
+	earlier(p.reserveDeadline())
 	if p.total() < p.set.Min {
 		earlier(max(p.retryAt, now+capRetry))
 	}
 	return at
 }
+
+// reserveDeadline returns when the reserve opens for the one who has waited longest; 0 = never.
+func (p *Pool) reserveDeadline() int64 {
+	w := p.waiting.first()
+	if w == nil || p.set.Reserve <= 0 || p.set.ReserveAfter <= 0 {
+		return 0
+	}
+	return w.since + int64(p.set.ReserveAfter)
+}
+
+// watchReserve makes p due for its reserve. It is called whenever another waiter has become the one who waits longest.
+func (c *Core) watchReserve(p *Pool) { c.schedule(p, p.reserveDeadline()) }
 
 // idleDeadline returns when an idle connection is closed if nobody needs it and the pool stays as it is; 0 = never.
 func (p *Pool) idleDeadline(cn *Conn) int64 {

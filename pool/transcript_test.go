@@ -197,7 +197,7 @@ func (p *player) name(of *Pool) string {
 
 func (p *player) pool(name string, f []string) []string {
 	s := parse(Settings{Size: 1}, f)
-	key := Key{Database: option(f, "db", name), Tier: "ro"}
+	key := Key{Database: option(f, "db", "EPMT"), Tier: name}
 	if len(p.pools) == 0 {
 		p.first = name
 	}
@@ -240,7 +240,7 @@ func (p *player) next() string {
 func (p *player) stats() (lines []string) {
 	for _, s := range p.set.Stats() {
 		lines = append(lines, fmt.Sprintf("%s size=%d+%d idle=%d leased=%d opening=%d waiters=%d oldest=%v retry=%v err=%v",
-			s.Key.Database, s.Size, s.Reserve, s.Idle, s.Leased, s.Opening, s.Waiters, s.OldestWait, s.RetryIn, s.LastError))
+			s.Key.Tier, s.Size, s.Reserve, s.Idle, s.Leased, s.Opening, s.Waiters, s.OldestWait, s.RetryIn, s.LastError))
 	}
 	return lines
 }
