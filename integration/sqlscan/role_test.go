@@ -1,0 +1,114 @@
+package sqlscan
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pgtier/pgtier/proxy/sqlscan"
+)
+
+// readTexts reads one of the files that the unit tests use too.
+func readTexts(t *testing.T, name string) (texts []string) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../proxy/sqlscan/testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if line[0] == '"' {
+			if line, err = strconv.Unquote(line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		texts = append(texts, line)
+	}
+	return texts
+}
+
+// TestRole runs the texts of the unit tests as alice. What is allowed must leave her alone; what is refused is refused with
+// reason if PostgreSQL would have let enough of it through.
+func TestRole(t *testing.T) {
+	s := start(t)
+	c := s.connect(t)
+	changed := 0
+	for _, file := range []string{"role.txt", "opaque.txt", "allowed.txt"} {
+		for _, sql := range readTexts(t, file) {
+			c.must("SET ROLE alice")
+			if c.run(sql).status != 'I' {
+				c.run("COMMIT")
+			}
+			if role := c.must("SELECT pg_catalog.current_setting('role')").row[0]; role != "alice" {
+				if changed++; file == "allowed.txt" {
+					t.Errorf("%q is allowed and leads to %s", sql, role)
+				}
+			}
+			c.must("DISCARD ALL")
+			c.compare(sql)
+		}
+	}
+	t.Logf("%d texts change the role on this server", changed)
+	if changed < 50 {
+		t.Error("too few of the texts do what they are meant to do")
+	}
+}
+
+// refusing is what a guard refuses.
+func refusing(sql string) bool {
+	sum := sqlscan.Classify([]byte(sql))
+	return sum.Does&(sqlscan.CannotLex|sqlscan.Role|sqlscan.OpaqueSetting|sqlscan.RunsText|sqlscan.PlainEscapes|sqlscan.UnsafeEncoding) != 0 ||
+		sum.Kinds.Any(sqlscan.KindsOf(sqlscan.Do, sqlscan.CreateRoutine, sqlscan.AlterRoutine, sqlscan.AlterRole, sqlscan.Discard))
+}
+
+// TestAttacks reads the attacks that were measured while pgtier was designed, and wants at least one step of each that
+// reached another role refused. The file is not part of the repository: see EnvAttacks.
+func TestAttacks(t *testing.T) {
+	path := os.Getenv(EnvAttacks)
+	if path == "" {
+		path = "../../../shared/attacks/attacks.json"
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Logf("no attacks: %v", err)
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var attacks []struct {
+		ID, Name, Stock string
+		Steps           []string
+	}
+	if err := json.Unmarshal(b, &attacks); err != nil {
+		t.Fatal(err)
+	}
+	reached := 0
+	for _, a := range attacks {
+		if !strings.HasPrefix(a.Stock, "ESCAPE") && !strings.Contains(a.Stock, "role becomes") {
+			continue
+		}
+		reached++
+		refused := false
+		for _, step := range a.Steps {
+			// Encodings and startup parameters are refused before there is a text to lex.
+			step = strings.TrimPrefix(strings.ReplaceAll(step, `\r`, "\r"), "[extended protocol Parse/Bind/Execute/Sync] ")
+			refused = refused || strings.HasPrefix(step, "[startup") || refusing(step)
+		}
+		if !refused {
+			t.Errorf("%s (%s) is let through: %q", a.ID, a.Name, a.Steps)
+		}
+	}
+	t.Logf("%d attacks that reach another role, of %d", reached, len(attacks))
+}
+
+// EnvAttacks names the file with the attacks, when it is not beside the checkout.
+const EnvAttacks = "PGTIER_ATTACKS"
