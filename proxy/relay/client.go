@@ -28,9 +28,11 @@ func (l *Loop) adoptClient(c *Client) {
 		return
 	}
 	l.clients[c] = struct{}{}
+	c.readable = c.tls != nil // it may hold bytes that came with the handshake, of which no edge tells
 	l.begin()
 	c.sess.Begin(&l.step)
 	l.finish(c)
+	l.again(&c.socket)
 	if l.draining {
 		l.drainClient(c)
 	}

@@ -77,6 +77,9 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 	verdict := v.mine(r)
 	switch typ {
 	case wire.DataRow, wire.CopyData, wire.CopyDone:
+		if r.own == ownQuestion && typ == wire.DataRow {
+			return v.answerRow(st, size, frame)
+		}
 		if r.kind == kQuery || r.kind == kExecute {
 			return verdict
 		}
@@ -92,6 +95,12 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 			return verdict
 		}
 	case wire.CommandComplete, wire.EmptyQueryResponse, wire.PortalSuspended:
+		if typ == wire.CommandComplete && verdict == pass && size <= maxTag {
+			if len(frame) < size {
+				return more
+			}
+			v.tag(frame)
+		}
 		if r.kind == kQuery && typ != wire.PortalSuspended {
 			v.copyIn = false
 			return verdict
@@ -122,6 +131,30 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 		}
 	}
 	return v.unexpected(st, typ)
+}
+
+// maxTag is the longest CommandComplete whose tag matters here: DEALLOCATE ALL.
+const maxTag = wire.HeaderSize + len("DEALLOCATE ALL") + 1
+
+// tag looks for the command tags that change what pgtier remembers of the client.
+func (v *Server) tag(frame []byte) {
+	if s := v.session; s.pooled && len(frame) > wire.HeaderSize+1 && frame[wire.HeaderSize] == 'D' && frame[wire.HeaderSize+1] != 'O' {
+		s.completed(string(frame[wire.HeaderSize : len(frame)-1]))
+	}
+}
+
+// answerRow takes a row of the answer to pgtier's question for settings.
+func (v *Server) answerRow(st *Step, size int, frame []byte) verdict {
+	if size > maxParameter {
+		return v.unexpected(st, wire.DataRow)
+	}
+	if len(frame) < size {
+		return more
+	}
+	if s := v.session; s != nil && s.marks != nil && !s.marks.row(frame) {
+		return v.unexpected(st, wire.DataRow)
+	}
+	return drop
 }
 
 // mine returns drop for an answer to pgtier's own request, and for what nobody is there to receive.

@@ -67,7 +67,8 @@ func (s *Session) clientBody(st *Step, in []byte, at, n int) {
 		st.ToServer.Pass(at, at+n)
 	}
 	s.body -= n
-	if s.body == 0 {
+	if s.body == 0 && s.saving != nil {
+		s.saved(s.saving)
 		s.saving = nil
 	}
 }

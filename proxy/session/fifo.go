@@ -47,6 +47,7 @@ const (
 	ownRollback     // the transaction of a client that left
 	ownParse        // a statement that this server lacked
 	ownClose        // a statement evicted from this server
+	ownQuestion     // what the settings are that the client may have changed
 )
 
 // request is one entry of the FIFO of outstanding requests.

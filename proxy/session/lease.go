@@ -2,6 +2,7 @@ package session
 
 import (
 	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/sqlscan"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
 
@@ -52,10 +53,7 @@ func (s *Session) link(st *Step) {
 	v.Identity = s.Identity
 	probing := !s.welcomed
 	if v.current != s.want {
-		st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.want))
-		v.fifo.push(request{kind: kQuery, mode: skipped, own: ownSettings})
-		v.prepared.unnamedOf = nil
-		v.current = s.want
+		s.apply(st)
 		if probing && s.state != Preparing {
 			s.become(Preparing, st.Now)
 		}
@@ -68,6 +66,15 @@ func (s *Session) link(st *Step) {
 		return
 	}
 	s.become(Linked, st.Now)
+}
+
+// apply makes the server's settings the client's.
+func (s *Session) apply(st *Step) {
+	v := s.srv
+	st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.want))
+	v.fifo.push(request{kind: kQuery, mode: skipped, own: ownSettings})
+	v.prepared.unnamedOf = nil // a simple query destroys the unnamed statement
+	v.current = s.want
 }
 
 // ownEnded is called at the ReadyForQuery of one of pgtier's own statements.
@@ -99,9 +106,16 @@ func (v *Server) ownEnded(st *Step, what own) {
 // ownFailed decides what a failed statement of pgtier's means for the session. The server is closed in any case: its state
 // is not known.
 func (s *Session) ownFailed(st *Step, what own, failed ownError) {
-	if what == ownReset {
+	switch {
+	case what == ownReset:
 		s.loseServer(st)
 		s.acquire(st)
+		return
+	case what == ownQuestion:
+		// As with a statement_timeout of a millisecond. What cannot be carried stays where it is.
+		s.pinned |= sqlscan.OpaqueSetting
+		s.marks = nil
+		s.requestEnded(st)
 		return
 	}
 	reason := ReasonServerFailed
@@ -138,6 +152,7 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 	if name != "" {
 		s.want = s.want.With(plainName, name)
 	}
+	s.startup = s.want
 	if name == "" {
 		name = p.AppName
 	}
@@ -151,6 +166,9 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 // requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
 // the release rule.
 func (s *Session) requestEnded(st *Step) {
+	if s.marks != nil && s.state == Linked && s.srv.clean() && s.recall(st) {
+		return
+	}
 	if s.state == Linked && s.mayRelease() {
 		s.release(st)
 		return
@@ -165,7 +183,7 @@ func (s *Session) requestEnded(st *Step) {
 // mayRelease is the release rule: everything that the server sent has been forwarded, it is outside a transaction, nothing
 // is outstanding, no copy is pending, and the client is between two frames and between two batches.
 func (s *Session) mayRelease() bool {
-	return s.pooled && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
+	return s.pooled && s.pinned == 0 && s.marks == nil && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
 }
 
 // Settle is called after the client's bytes have been taken. A lease that turned out not to be needed ends here.
@@ -203,6 +221,7 @@ func (s *Session) release(st *Step) {
 	s.srv.session = nil
 	s.srv = nil
 	s.cancel = false
+	s.marks = nil
 	s.become(Idle, st.Now)
 	if s.leaving {
 		s.close(st, ReasonShutdown, errShutdown)

@@ -13,7 +13,7 @@ func (v *Server) leave(st *Step, s *Session) {
 	switch {
 	case s.body > 0 && !s.dropBody, v.copyIn:
 		st.Do |= Discard
-	case v.clean() && s.pooled && !s.inBatch:
+	case v.clean() && s.pooled && !s.inBatch && s.pinned == 0 && s.marks == nil:
 		st.Do |= Release
 	default:
 		if s.inBatch || v.skipToSync {
@@ -21,7 +21,7 @@ func (v *Server) leave(st *Step, s *Session) {
 			v.skipToSync = false
 			v.fifo.push(request{kind: kSync})
 		}
-		v.dirty = v.dirty || !s.pooled
+		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil
 		st.Do |= Orphan
 		if v.fifo.hasClients() {
 			st.Do |= CancelServer

@@ -1,10 +1,6 @@
 package session
 
 import (
-	"bytes"
-	"strings"
-
-	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
 
@@ -38,12 +34,31 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 	if v.skipToSync {
 		return pass
 	}
-	v.fifo.push(request{kind: kQuery})
-	if sql, ok := s.answerShow(frame[wire.HeaderSize:], size-wire.HeaderSize); ok {
-		st.ToServer.Put(wire.AppendQuery(st.ToServer.Own(), sql))
-		return taken
+	if !s.pooled && !mayShow(frame) {
+		v.fifo.push(request{kind: kQuery})
+		return pass
 	}
-	return pass
+	if len(frame) < size {
+		return s.longQuery(frame, size)
+	}
+	return s.wholeQuery(st, frame)
+}
+
+// wholeQuery handles a simple query all of which is there.
+func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
+	v := s.srv
+	sql, rewritten := s.answerShow(frame[wire.HeaderSize:], len(frame)-wire.HeaderSize)
+	if !rewritten && s.pooled {
+		n := noteOf(textOf(frame[wire.HeaderSize:]))
+		s.remember(n)
+		sql, rewritten = s.named2sql(st, n, frame)
+	}
+	v.fifo.push(request{kind: kQuery})
+	if !rewritten {
+		return pass
+	}
+	st.ToServer.Put(wire.AppendQuery(st.ToServer.Own(), sql))
+	return taken
 }
 
 // parse handles Parse.
@@ -94,8 +109,11 @@ func (s *Session) parseUnnamed(st *Step, size int, frame, body []byte, rewritten
 	u.valid = true
 	u.rev++
 	u.body = append(u.body[:0], body...)
+	u.note = nil
 	if len(frame) < size {
 		s.saving = &u.statement
+	} else if u.note = noteOfParse(body); u.note != nil && u.note.gone != "" {
+		s.standIn(st, u.note.gone)
 	}
 	v.prepared.unnamedOf, v.prepared.unnamedRev = s, u.rev
 	v.fifo.push(request{kind: kParse})
@@ -146,181 +164,6 @@ func (s *Session) parseAgain(st *Step, name string, frame []byte) verdict {
 	st.ToServer.Put(append(own, frame...))
 	s.srv.fifo.push(request{kind: kParse})
 	return taken
-}
-
-// bind handles Bind.
-//
-//	'B' | int32 length | string portal \0 | string statement \0 | ...
-func (s *Session) bind(st *Step, size int, frame []byte) verdict {
-	if !s.pooled || s.srv.skipToSync {
-		return s.expect(kBind)
-	}
-	portal, rest, ok := wire.CString(frame[wire.HeaderSize:])
-	name, rest, ok2 := wire.CString(rest)
-	if !ok || !ok2 {
-		return s.incomplete(st, size, frame)
-	}
-	q := s.find(st, name)
-	v := s.expect(kBind)
-	if q == "" {
-		return v
-	}
-	own, at := wire.Begin(st.ToServer.Own(), wire.Bind)
-	own = append(append(own, portal...), 0)
-	own = append(append(own, q...), 0)
-	own = append(own, rest...)
-	st.ToServer.Put(wire.EndLength(own, at, size-1+len(q)-len(name)))
-	return taken
-}
-
-// describe handles Describe.
-//
-//	'D' | int32 length | byte 'S' or 'P' | string name \0
-func (s *Session) describe(st *Step, size int, frame []byte) verdict {
-	if !s.pooled || s.srv.skipToSync {
-		return s.expect(kDescribe)
-	}
-	if len(frame) < size {
-		return s.incomplete(st, size, frame)
-	}
-	if size < wire.HeaderSize+2 || frame[wire.HeaderSize] != 'S' {
-		return s.expect(kDescribe)
-	}
-	name, _, ok := wire.CString(frame[wire.HeaderSize+1:])
-	if !ok {
-		return s.expect(kDescribe)
-	}
-	q := s.find(st, name)
-	v := s.expect(kDescribe)
-	if q == "" {
-		return v
-	}
-	own, at := wire.Begin(st.ToServer.Own(), wire.Describe)
-	own = append(append(append(own, 'S'), q...), 0)
-	st.ToServer.Put(wire.End(own, at))
-	return taken
-}
-
-// closeTarget handles Close. A statement stays on the servers, for others.
-//
-//	'C' | int32 length | byte 'S' or 'P' | string name \0
-func (s *Session) closeTarget(st *Step, size int, frame []byte) verdict {
-	if !s.pooled || s.srv.skipToSync {
-		return s.expect(kClose)
-	}
-	if len(frame) < size {
-		return s.incomplete(st, size, frame)
-	}
-	if size < wire.HeaderSize+2 || frame[wire.HeaderSize] != 'S' {
-		return s.expect(kClose)
-	}
-	name, _, ok := wire.CString(frame[wire.HeaderSize+1:])
-	q := s.named[string(name)]
-	if !ok || q == nil {
-		if len(name) == 0 && s.unnamed != nil {
-			s.unnamed.valid = false
-		}
-		return s.expect(kClose) // an unknown name is no error, and the server says so
-	}
-	delete(s.named, string(name))
-	s.inBatch = true
-	s.srv.fifo.push(request{kind: kClose, mode: faked, stmt: q, name: string(name)})
-	return drop
-}
-
-// find sees to it that the server has the statement that the client calls name, and returns its name there; "" when the
-// frame can go as it is. An unknown name goes as it is: the server's own error follows, and what that does to a
-// transaction.
-func (s *Session) find(st *Step, name []byte) (serverName string) {
-	v := s.srv
-	if len(name) == 0 {
-		s.restoreUnnamed(st)
-		return ""
-	}
-	q := s.named[string(name)]
-	if q == nil {
-		if bytes.HasPrefix(name, []byte(serverPrefix)) {
-			return strings.Repeat("?", 8) // a guess at a shared statement of somebody else's
-		}
-		return ""
-	}
-	if v.prepared.use(q) {
-		return q.name
-	}
-	s.makeRoom(st)
-	v.prepared.add(q)
-	v.fifo.push(request{kind: kParse, mode: skipped, own: ownParse, stmt: q})
-	st.ToServer.Put(appendParse(st.ToServer.Own(), q.name, q.body, len(q.body)))
-	s.Counts.InjectedParse++
-	return q.name
-}
-
-// restoreUnnamed parses the client's unnamed statement on a server that lacks it.
-func (s *Session) restoreUnnamed(st *Step) {
-	u, v := s.unnamed, s.srv
-	if u == nil || !u.valid || v.prepared.unnamedOf == s && v.prepared.unnamedRev == u.rev {
-		return
-	}
-	v.prepared.unnamedOf, v.prepared.unnamedRev = s, u.rev
-	v.fifo.push(request{kind: kParse, mode: skipped, own: ownParse})
-	st.ToServer.Put(appendParse(st.ToServer.Own(), "", u.body, len(u.body)))
-	s.Counts.InjectedParse++
-}
-
-// makeRoom evicts the least recently used statement of a full server.
-func (s *Session) makeRoom(st *Step) {
-	v := s.srv
-	q := v.prepared.victim()
-	if q == nil {
-		return
-	}
-	v.prepared.remove(q)
-	v.fifo.push(request{kind: kClose, mode: skipped, own: ownClose, stmt: q})
-	st.ToServer.Put(appendClose(st.ToServer.Own(), q.name))
-}
-
-// incomplete waits for more of a frame, within bounds.
-func (s *Session) incomplete(st *Step, size int, frame []byte) verdict {
-	if len(frame) == size || len(frame) >= maxNames {
-		s.close(st, ReasonProtocol, pgerr.Fatal(pgerr.ProtocolViolation, "invalid string in message"))
-		return closed
-	}
-	return more
-}
-
-// undoBatch takes back, newest first, what the requests of a failed batch would have changed.
-func (v *Server) undoBatch() {
-	batch := v.fifo.batch()
-	for i := len(batch) - 1; i >= 0; i-- {
-		r := &batch[i]
-		switch {
-		case r.kind == kParse && r.mode != faked && r.stmt != nil:
-			v.prepared.remove(r.stmt)
-		case r.kind == kParse && r.stmt == nil && r.name == "":
-			v.prepared.unnamedOf = nil
-			if v.session != nil && v.session.unnamed != nil && r.own == ownNone {
-				v.session.unnamed.valid = false
-			}
-		case r.kind == kClose && r.own == ownClose && r.stmt != nil:
-			v.prepared.add(r.stmt)
-		}
-		if v.session != nil && r.stmt != nil && r.own == ownNone {
-			v.session.undo(r)
-		}
-	}
-}
-
-// undo takes back the client's own Parse or Close of a named statement.
-func (s *Session) undo(r *request) {
-	switch {
-	case r.kind == kParse && s.named[r.name] == r.stmt:
-		delete(s.named, r.name)
-		s.shared.giveBack(r.stmt)
-	case r.kind == kClose && s.named[r.name] == nil:
-		s.named[r.name] = r.stmt
-	case r.kind == kClose:
-		s.shared.giveBack(r.stmt)
-	}
 }
 
 // appendParse appends Parse; body holds what has arrived of length bytes that follow the name.

@@ -13,6 +13,7 @@ import (
 	"github.com/pgtier/pgtier/auth"
 	"github.com/pgtier/pgtier/pool"
 	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/sqlscan"
 )
 
 // State is where a session is in its life.
@@ -63,8 +64,11 @@ type Session struct {
 	cancel   bool // a cancel request waits for pgtier's own statement to end
 	noted    bool // a notice about the wait has been sent
 
-	srv  *Server
-	want Settings // what the client's session must look like on any server
+	srv     *Server
+	want    Settings        // what the client's session must look like on any server
+	startup Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
+	marks   *marks          // what its texts may have left behind on the server; nil for most
+	pinned  sqlscan.Effects // what keeps its server from being released; 0 for most
 
 	// The client's byte stream.
 	body     int  // bytes of its current frame that are still to come
@@ -124,6 +128,14 @@ func New(c Config) *Session {
 
 // State returns where the session is.
 func (s *Session) State() State { return s.state }
+
+// Pinned tells why the session keeps its server between transactions; "" when it does not.
+func (s *Session) Pinned() string {
+	if s.pinned == 0 {
+		return ""
+	}
+	return s.pinned.String()
+}
 
 // Server returns the server on lease; nil when there is none.
 func (s *Session) Server() *Server { return s.srv }

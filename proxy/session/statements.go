@@ -8,10 +8,12 @@ import (
 // statement is one distinct query text with its parameter types. All clients that prepare the same share it, and so do all
 // servers: it has one name there.
 type statement struct {
-	name string // on servers: pgtier_<n>
-	body []byte // what follows the name in Parse: string query \0 | int16 n | n * int32 type
-	refs int    // client names that mean it; guarded by Statements.mu
-	solo bool   // too long to be looked up: not in the index
+	name    string // on servers: pgtier_<n>
+	body    []byte // what follows the name in Parse: string query \0 | int16 n | n * int32 type
+	refs    int    // client names that mean it; guarded by Statements.mu
+	solo    bool   // too long to be looked up: not in the index
+	isQuery bool   // a simple query on its way, not a prepared statement
+	note    *note  // what running it leaves behind; nil for most
 }
 
 // Statements is the index of the prepared statements of all sessions. Safe for concurrent use; the lock is held for a map
@@ -37,6 +39,7 @@ func (x *Statements) take(body []byte) *statement {
 	if q == nil {
 		q = x.newLocked()
 		q.body = append([]byte(nil), body...)
+		q.note = noteOfParse(body)
 		x.byBody[string(body)] = q
 	}
 	q.refs++

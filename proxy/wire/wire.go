@@ -149,3 +149,21 @@ func EndLength(dst []byte, at, length int) []byte {
 	binary.BigEndian.PutUint32(dst[at:], uint32(length))
 	return dst
 }
+
+// Value returns the first value of a DataRow's or Bind's list, nil for NULL, and what follows it.
+//
+//	int32 length, -1 for NULL | bytes
+func Value(b []byte) (value, rest []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, nil, false
+	}
+	n := int32(binary.BigEndian.Uint32(b))
+	b = b[4:]
+	switch {
+	case n == -1:
+		return nil, b, true
+	case n < 0 || int(n) > len(b):
+		return nil, nil, false
+	}
+	return b[:n:n], b[n:], true
+}

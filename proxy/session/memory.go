@@ -1,0 +1,293 @@
+package session
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pgtier/pgtier/proxy/sqlscan"
+	"github.com/pgtier/pgtier/proxy/wire"
+)
+
+// What a client's text leaves behind in its session has to be there on whatever server the client gets next. Settings can
+// be carried: which ones a text may have changed is read off the text, and what they are is asked of the server, behind the
+// client's answer and before the server is released. So a rollback, a savepoint or a function cannot mislead the memory.
+// Temporary tables, LISTEN, session-level advisory locks and their like cannot be carried: they pin the server.
+
+// note is what has to be remembered of a text. It is computed once and shared: nobody changes it.
+type note struct {
+	names    []string // settings that it may change
+	scan     bool     // it may change settings that do not show
+	resetAll bool
+	resets   []string // those of names that go back to the session's default
+	pins     sqlscan.Effects
+	frees    sqlscan.Effects // pins that it ends, when it succeeds
+	gone     string          // a prepared statement that it deallocates
+	executes bool            // it runs a prepared statement by name
+}
+
+// remembered are the kinds of statement that leave something behind.
+var remembered = sqlscan.KindsOf(sqlscan.Set, sqlscan.Reset, sqlscan.Discard, sqlscan.Deallocate, sqlscan.Execute,
+	sqlscan.Prepare, sqlscan.Listen, sqlscan.Unlisten, sqlscan.Load, sqlscan.CreateTemp, sqlscan.Close, sqlscan.Do, sqlscan.Call)
+
+const rememberedEffects = sqlscan.Pins | sqlscan.Role | sqlscan.OpaqueSetting | sqlscan.SetsByCall | sqlscan.AdvisoryUnlock | sqlscan.UsesPrepared
+
+// noteOf returns what has to be remembered of sql; nil for most.
+func noteOf(sql []byte) *note {
+	sum := sqlscan.Classify(sql)
+	if !sum.Kinds.Any(remembered) && sum.Does&rememberedEffects == 0 {
+		return nil
+	}
+	n := &note{pins: sum.Does & sqlscan.Pins, scan: sum.Does&sqlscan.OpaqueSetting != 0}
+	var settings []sqlscan.Setting
+	for r := sqlscan.NewReader(sql); r.Next(); {
+		st := r.Statement()
+		var ok bool
+		settings, ok = st.Settings(settings[:0])
+		n.scan = n.scan || !ok
+		for _, x := range settings {
+			if x.Local || x.Name == "" {
+				continue
+			}
+			n.names = append(n.names, x.Name)
+			if x.Default {
+				n.resets = append(n.resets, x.Name)
+			}
+		}
+		n.statement(&st, sum.Count == 1)
+	}
+	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && n.gone == "" && !n.executes {
+		return nil
+	}
+	return n
+}
+
+func (n *note) statement(st *sqlscan.Statement, only bool) {
+	switch st.Kind {
+	case sqlscan.Reset:
+		n.resetAll = n.resetAll || st.All
+	case sqlscan.Do, sqlscan.Call:
+		n.scan = true
+	case sqlscan.Unlisten:
+		if st.All && only {
+			n.frees |= sqlscan.Listens
+		}
+	case sqlscan.Close:
+		if st.All && only {
+			n.frees |= sqlscan.HoldsCursor
+		}
+	case sqlscan.Discard:
+		if only && st.Name() == "temp" {
+			n.frees |= sqlscan.TempObject
+		}
+	case sqlscan.Deallocate:
+		if !st.All && only {
+			n.gone = st.Name()
+		}
+	case sqlscan.Execute:
+		n.executes = only
+	case sqlscan.CreateTemp:
+		if endsWithTransaction(st.Text) {
+			n.pins &^= sqlscan.TempObject
+		}
+	}
+}
+
+// endsWithTransaction reports whether a CREATE TEMP TABLE says ON COMMIT DROP, which leaves nothing to pin for. A text that
+// only quotes the words pins no server that should be, at worst: so they must be words of the statement.
+func endsWithTransaction(sql []byte) bool {
+	words := [...]string{"on", "commit", "drop"}
+	matched := 0
+	s := sqlscan.NewScanner(sql)
+	for t := s.Next(); t.Kind != sqlscan.EOF; t = s.Next() {
+		if t.Kind != sqlscan.Word || !strings.EqualFold(string(sql[t.Start:t.End]), words[matched]) {
+			matched = 0
+			continue
+		}
+		if matched++; matched == len(words) {
+			return true
+		}
+	}
+	return false
+}
+
+// marks are the notes of a lease, until its transaction has ended.
+type marks struct {
+	note
+	requests int
+	failed   bool
+	asked    bool // the server has been asked what the settings are
+	rows     []Setting
+	missing  []string
+}
+
+// remember takes note of a request that is sent to the server.
+func (s *Session) remember(n *note) {
+	if n == nil || !s.pooled {
+		return
+	}
+	if s.marks == nil {
+		s.marks = &marks{}
+	}
+	m := s.marks
+	m.requests++
+	m.names = append(m.names, n.names...)
+	m.resets = append(m.resets, n.resets...)
+	m.scan = m.scan || n.scan
+	m.resetAll = m.resetAll || n.resetAll
+	m.pins |= n.pins
+	m.frees |= n.frees
+	if n.gone != "" {
+		m.gone = n.gone
+	}
+}
+
+// recall is called when the server is outside a transaction with nothing outstanding. It turns the marks into pins, asks
+// the server for the settings that may have changed, and reports whether the lease has to go on for that.
+func (s *Session) recall(st *Step) (busy bool) {
+	m := s.marks
+	if m == nil {
+		return false
+	}
+	if !m.asked {
+		if !(m.failed && m.requests == 1) {
+			s.pinned |= m.pins
+		} else {
+			s.pinned |= m.pins & (sqlscan.AdvisoryLock | sqlscan.Prepares) // these survive a rollback
+		}
+		if !m.failed {
+			s.pinned &^= m.frees
+		}
+		if sql := m.question(s); sql != "" {
+			m.asked = true
+			s.srv.send(st, ownQuestion, sql)
+			return true
+		}
+	} else {
+		s.answered(m)
+	}
+	s.marks = nil
+	return s.adjust(st)
+}
+
+// adjust sends the settings that the client should have and the server has not, as after RESET of something that the
+// client had asked for at its start.
+func (s *Session) adjust(st *Step) (busy bool) {
+	v := s.srv
+	if v.current == s.want {
+		return false
+	}
+	s.apply(st)
+	return true
+}
+
+// question is the query for the settings that may have changed; "" when there are none.
+func (m *marks) question(s *Session) string {
+	names := slices.Clone(m.names)
+	if m.resetAll {
+		for name := range s.want.Map() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	var q []byte
+	for _, name := range names {
+		if !quotable(name) {
+			continue
+		}
+		if len(q) > 0 {
+			q = append(q, " UNION ALL "...)
+		}
+		q = append(q, "SELECT "...)
+		q = append(appendLiteral(q, name), "::pg_catalog.text, pg_catalog.current_setting("...)
+		q = append(appendLiteral(q, name), ", true)"...)
+	}
+	if m.scan {
+		if len(q) > 0 {
+			q = append(q, " UNION ALL "...)
+		}
+		q = append(q, "SELECT name, setting FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session'"...)
+	}
+	return string(q)
+}
+
+// answered takes over what the server said.
+func (s *Session) answered(m *marks) {
+	have := s.srv.current.Map()
+	want := s.want.Map()
+	initial := s.startup.Map()
+	for _, name := range m.missing {
+		delete(have, name)
+		delete(want, name)
+	}
+	for _, r := range m.rows {
+		was, tracked := want[r.Name]
+		have[r.Name], want[r.Name] = r.Value, r.Value
+		if (m.resetAll || slices.Contains(m.resets, r.Name)) && (!tracked || r.Value != was) {
+			// It went back to the server's default; the client's own default is what it started with.
+			delete(want, r.Name)
+			if value, ok := initial[r.Name]; ok {
+				want[r.Name] = value
+			}
+		}
+	}
+	s.srv.current, s.want = fromMap(have), fromMap(want)
+}
+
+// row takes one row of the answer to question.
+//
+//	'D' | int32 length | int16 2 | { int32 length or -1 | bytes } * 2
+func (m *marks) row(frame []byte) (ok bool) {
+	rest := frame[wire.HeaderSize:]
+	if len(rest) < 2 || rest[0] != 0 || rest[1] != 2 {
+		return false
+	}
+	name, rest, ok := wire.Value(rest[2:])
+	value, _, ok2 := wire.Value(rest)
+	if !ok || !ok2 || name == nil {
+		return false
+	}
+	if value == nil || !quotable(string(value)) {
+		m.missing = append(m.missing, lower(string(name)))
+		return true
+	}
+	m.rows = append(m.rows, Setting{lower(string(name)), string(value)})
+	return true
+}
+
+// completed looks at the command tag of a statement of the client's: these change what the proxy remembers.
+func (s *Session) completed(tag string) {
+	switch tag {
+	case "DISCARD ALL":
+		s.srv.forget()
+		s.srv.Identity = s.Identity
+		s.want = s.startup
+		s.pinned, s.marks = 0, nil
+		s.dropNamed()
+	case "DEALLOCATE ALL":
+		s.srv.prepared.clear()
+		s.pinned &^= sqlscan.Prepares
+		if s.marks != nil {
+			s.marks.pins &^= sqlscan.Prepares
+		}
+		s.dropNamed()
+	case "DEALLOCATE":
+		if m := s.marks; m != nil && m.gone != "" {
+			if q := s.named[m.gone]; q != nil {
+				delete(s.named, m.gone)
+				s.shared.giveBack(q)
+			}
+			m.gone = ""
+		}
+	}
+}
+
+func (s *Session) dropNamed() {
+	for _, q := range s.named {
+		s.shared.giveBack(q)
+	}
+	s.named = nil
+	if s.unnamed != nil {
+		s.unnamed.valid = false
+	}
+}
