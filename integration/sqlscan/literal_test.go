@@ -26,7 +26,7 @@ func TestLiterals(t *testing.T) {
 	}
 	for _, lit := range []string{
 		`E'\u0000'`, `E'\x00'`, `E'\0'`, `E'\400'`, `E'\777'`, `E'\x'`, `E'\xg'`, `E'\u12'`, `E'\ud83d'`, `E'\ud83d\ude00'`, `E'\ud83d\U0000de00'`,
-		`E'\ud83dx\ude00'`, `E'\ude00'`, `E'\ud83d\ud83d'`, `E'\U00110000'`, `E'\U0010ffff'`, `E'\8\9\v\q'`, `U&'\d83d\de00'`, `U&'\+00d83d\+00de00'`,
+		`E'\ud83dx\ude00'`, `E'\ude00'`, `E'\ud83d\ud83d'`, `E'\U00110000'`, `E'\U0010ffff'`, `E'\8\9\q'`, `U&'\d83d\de00'`, `U&'\+00d83d\+00de00'`,
 		`U&'\d83d'`, `U&'\de00'`, `U&'\d83dx'`, `U&'\\'`, `U&'\'`, `U&'\12'`, `U&'\+110000'`, `U&'\0000'`, `U&'x' UESCAPE 'a'`, `U&'!0041' UESCAPE '!'`,
 		`U&'!!' UESCAPE '!'`, `U&'x' UESCAPE '+'`, `U&'x' UESCAPE ''''`, `U&'x' UESCAPE E'\''`, `U&'x' UESCAPE '"'`, `U&'x' UESCAPE ' '`, `U&'x' UESCAPE 'ab'`,
 		`U&'x' UESCAPE`, `U&'x' UESCAPE U&'!'`, `U&'x' UESCAPE N'!'`, `U&'x' UESCAPE b'1'`, `U&'x' UESCAPE $$!$$`, `U&'x' UESCAPE$$!$$`, "U&'x' UESCAPE '!'\n''",

@@ -45,7 +45,7 @@ func clip(name []byte) int {
 }
 
 // AppendString appends the text that the String, EString, UString or Dollar token t of sql stands for. ok is false when t is
-// another kind of token or holds an escape that PostgreSQL refuses.
+// another kind of token or holds an escape that PostgreSQL refuses or whose meaning depends on its version.
 func AppendString(dst, sql []byte, t Token) (out []byte, ok bool) {
 	if t.Kind == UString {
 		return appendU(dst, sql, t, '\'')
@@ -132,6 +132,8 @@ func escape(dst, text []byte) (out []byte, n int) {
 	switch c := text[0]; c {
 	case 'b', 'f', 'n', 'r', 't':
 		return append(dst, "\b\f\n\r\t"[strings.IndexByte("bfnrt", c)]), 1
+	case 'v':
+		return dst, -1 // a vertical tab since PostgreSQL 18, the letter before
 	case '0', '1', '2', '3', '4', '5', '6', '7':
 		v := 0
 		for n < 3 && n < len(text) && text[n] >= '0' && text[n] <= '7' {

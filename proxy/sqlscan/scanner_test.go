@@ -50,7 +50,7 @@ func TestAppendString(t *testing.T) {
 		{"'a' -- it's\n'b'\r'''c'", "ab'c", true},
 		{`E'\b\f\n\r\t\q\'\\'`, "\b\f\n\r\tq'\\", true},
 		{`E'\101\x42\x4\xg\u0043\U00000044\uD83D\uDE00'`, "AB\x04xgCD😀", true},
-		{`E'\400'`, "", false}, {`E'\0'`, "", false}, {`E'\x00'`, "", false}, {`E'\u00'`, "", false}, {`E'\uD83Dx'`, "", false},
+		{`E'\400'`, "", false}, {`E'\0'`, "", false}, {`E'\v'`, "", false}, {`E'\x00'`, "", false}, {`E'\u00'`, "", false}, {`E'\uD83Dx'`, "", false},
 		{`E'\uDE00'`, "", false}, {`E'\uD83D\u0041'`, "", false}, {`E'\U00110000'`, "", false},
 		{`U&'\0061\+000062\\''' UESCAPE '\'`, `ab\'`, true},
 		{`U&'d!0061t\a' UESCAPE '!'`, `dat\a`, true},
