@@ -35,7 +35,7 @@ func (c *Cluster) initdb(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.Binaries.Dir, "initdb"), "--pgdata", c.dataDir(), "--username", Superuser,
 		"--auth", "reject", // never in force: hba_file points elsewhere
 		"--encoding", "UTF8", "--locale", "C", "--no-sync")
-	c.asServer(cmd)
+	c.AsServer(cmd)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out.Bytes())
@@ -43,9 +43,15 @@ func (c *Cluster) initdb(ctx context.Context) error {
 	return nil
 }
 
-// asServer makes a command run as the server's account, with an environment that holds nothing of ours: PG* variables
-// and locales change what PostgreSQL's programs do.
-func (c *Cluster) asServer(cmd *exec.Cmd) {
+// WriteConf writes a file beside the server's configuration, where its account, and nobody else, may read it.
+func (c *Cluster) WriteConf(name string, content []byte) (path string, err error) {
+	path = filepath.Join(c.confDir(), name)
+	return path, c.account.writeFile(path, content)
+}
+
+// AsServer makes a command run as the server's account, in a session of its own, with an environment that holds nothing of
+// ours: PG* variables and locales change what PostgreSQL's programs do.
+func (c *Cluster) AsServer(cmd *exec.Cmd) {
 	cmd.Dir = c.dataDir()
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "HOME=" + c.dataDir()}
 	cmd.SysProcAttr = c.account.attributes()

@@ -99,7 +99,7 @@ func (c *Cluster) spawn() (*process, error) {
 	defer log.Close() // the server has its own descriptor
 	cmd := exec.Command(filepath.Join(c.Binaries.Dir, "postgres"),
 		"-D", c.dataDir(), "-c", "config_file="+filepath.Join(c.confDir(), "postgresql.conf"))
-	c.asServer(cmd)
+	c.AsServer(cmd)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
