@@ -81,6 +81,10 @@ type Tier struct {
 	OverrideEnv     string // the variable's name; "" when none is configured
 	Overridden      bool   // the variable is set and not empty: it replaced the credential, whole
 	AcceptSuperuser bool
+	SessionState    string            // "pin", "reject" or "ignore": what becomes of session state that cannot be moved
+	MaxPrepared     int               // shared prepared statements kept on each server connection; default 200
+	Isolation       string            // "role", "shared" or "login"
+	Guard           bool              // refuse statements that could change the role
 	Role            string            // fixed role; "" = the login itself
 	Settings        map[string]string // sent in the startup packet of server connections
 	Pool            Pool
@@ -151,6 +155,7 @@ type GrantLimits struct {
 type Timeouts struct {
 	Login            time.Duration // 60s
 	QueryWait        time.Duration // 120s
+	QueryWaitNotify  time.Duration // 5s: a client that is queued longer gets a notice
 	ClientIdle       time.Duration
 	IdleTransaction  time.Duration
 	Query            time.Duration
