@@ -75,6 +75,9 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 		return v.unexpected(st, typ)
 	}
 	verdict := v.mine(r)
+	if r.mode == refused {
+		return v.unexpected(st, typ) // it cannot have succeeded
+	}
 	switch typ {
 	case wire.DataRow, wire.CopyData, wire.CopyDone:
 		if r.own == ownQuestion && typ == wire.DataRow {

@@ -67,6 +67,10 @@ func (s *Session) clientBody(st *Step, in []byte, at, n int) {
 		st.ToServer.Pass(at, at+n)
 	}
 	s.body -= n
+	if s.held != nil {
+		s.holding(st, in[at:at+n])
+		return
+	}
 	if s.body == 0 && s.saving != nil {
 		s.saved(s.saving)
 		s.saving = nil
@@ -106,7 +110,7 @@ func (s *Session) clientFrame(st *Step, typ byte, size int, frame []byte) verdic
 	case wire.Flush:
 		return pass
 	case wire.Function:
-		return s.expect(kFunction)
+		return s.function(st)
 	case wire.CopyData:
 		return pass // the server ignores it outside a copy
 	case wire.CopyDone, wire.CopyFail:

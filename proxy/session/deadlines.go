@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/pgtier/pgtier/auth"
@@ -15,6 +16,7 @@ type deadlines struct {
 	request     int64 // query: since the request began
 	idleTx      int64 // idle_transaction: since the last ReadyForQuery in a transaction
 	transaction int64 // transaction: since the lease began
+	notify      int64 // query_wait_notify: since the session began to wait
 	access      int64 // the grant's limits.session or expires, whichever is earlier
 	accessWhy   string
 }
@@ -45,13 +47,16 @@ func after(now int64, t time.Duration) int64 {
 // enter is called as the session changes to the state next.
 func (d *deadlines) enter(s *Session, next State, now int64) {
 	t := &s.Decision.Timeouts
-	d.request, d.idleTx, d.transaction = 0, 0, 0
+	d.request, d.idleTx, d.transaction, d.notify = 0, 0, 0, 0
 	switch next {
 	case Idle:
 		d.state = after(now, t.ClientIdle)
 	case Waiting:
 		if s.welcomed || d.state == 0 {
 			d.state = after(now, t.QueryWait)
+		}
+		if s.welcomed {
+			d.notify = after(now, t.QueryWaitNotify)
 		}
 	case Linked:
 		d.state = 0
@@ -93,7 +98,7 @@ func (d *deadlines) requestBegins(s *Session, now int64) {
 func (s *Session) Deadline() int64 {
 	d := &s.deadlines
 	at := d.state
-	for _, other := range [...]int64{d.request, d.idleTx, d.transaction, d.access} {
+	for _, other := range [...]int64{d.request, d.idleTx, d.transaction, d.access, d.notify} {
 		if other != 0 && (at == 0 || other < at) {
 			at = other
 		}
@@ -112,6 +117,9 @@ func (s *Session) Expired(st *Step) {
 			s.Decision.Tier.Name, s.Decision.Tier.Database.Name, d.accessWhy))
 	case due(d.state):
 		s.stateExpired(st)
+	case due(d.notify):
+		d.notify = 0
+		st.ToClient.Put(waitNotice(s, st).AppendNotice(st.ToClient.Own()))
 	case due(d.request):
 		s.close(st, ReasonTimeout, pgerr.Fatal(pgerr.QueryCanceled, "terminating connection due to query timeout of pgtier"))
 	case due(d.transaction):
@@ -119,6 +127,12 @@ func (s *Session) Expired(st *Step) {
 	case due(d.idleTx):
 		s.close(st, ReasonTimeout, pgerr.Fatal(pgerr.IdleInTransactionTimeout, "terminating connection due to idle-in-transaction timeout of pgtier"))
 	}
+}
+
+// waitNotice tells a client why it gets no answer yet.
+func waitNotice(s *Session, st *Step) *pgerr.Error {
+	return &pgerr.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("waiting for a free connection of tier %q (%s)",
+		s.Decision.Tier.Name, st.PoolInUse())}
 }
 
 func (s *Session) stateExpired(st *Step) {

@@ -1,6 +1,9 @@
 package session
 
-import "github.com/pgtier/pgtier/proxy/wire"
+import (
+	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/wire"
+)
 
 // kind is what a request asks of the server: the type byte of the message that the server will answer.
 type kind byte
@@ -35,6 +38,7 @@ const (
 	forward mode = iota // the client's own: its answer is forwarded
 	skipped             // pgtier's own: its answer is swallowed
 	faked               // the server never sees the request: pgtier answers in its turn
+	refused             // the server gets a text that it refuses, and the client gets pgtier's error in place of the server's
 )
 
 // own says what a skipped request was for.
@@ -55,8 +59,9 @@ type request struct {
 	kind kind
 	mode mode
 	own  own
-	stmt *statement // Parse and Close of a shared statement
-	name string     // the client's name for it
+	stmt *statement   // Parse and Close of a shared statement
+	name string       // the client's name for it
+	err  *pgerr.Error // refused: what the client is told
 }
 
 // fifo holds the requests that a server has been sent (or, faked, would have been sent) and has not finished answering,

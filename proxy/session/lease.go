@@ -39,6 +39,9 @@ func (s *Session) acquire(st *Step) {
 func (s *Session) Granted(st *Step, v *Server) {
 	s.Counts.WaitedNanos += st.Now - s.Counts.waitStart
 	s.srv, v.session, st.Server = v, s, v
+	if v.prepared.max = s.Decision.Tier.MaxPrepared; v.prepared.max == 0 {
+		v.prepared.max = defaultPrepared
+	}
 	if v.dirty || v.Identity != "" && v.Identity != s.Identity {
 		v.send(st, ownReset, "DISCARD ALL")
 		s.become(Preparing, st.Now)

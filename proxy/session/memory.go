@@ -149,6 +149,9 @@ func (s *Session) recall(st *Step) (busy bool) {
 		return false
 	}
 	if !m.asked {
+		if s.Decision.Tier.SessionState == "ignore" {
+			m.pins = 0
+		}
 		if !(m.failed && m.requests == 1) {
 			s.pinned |= m.pins
 		} else {

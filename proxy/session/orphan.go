@@ -16,6 +16,7 @@ func (v *Server) leave(st *Step, s *Session) {
 	case v.clean() && s.pooled && !s.inBatch && s.pinned == 0 && s.marks == nil:
 		st.Do |= Release
 	default:
+		s.held = nil
 		if s.inBatch || v.skipToSync {
 			st.ToServer.Put(wire.AppendEmpty(st.ToServer.Own(), wire.Sync))
 			v.skipToSync = false

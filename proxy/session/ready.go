@@ -56,6 +56,10 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 		return v.ownFailed(size, frame)
 	}
 	verdict := v.mine(r)
+	if r.mode == refused && verdict == pass {
+		st.ToClient.Put(r.err.Append(st.ToClient.Own()))
+		verdict = drop
+	}
 	if r.own == ownParse && v.session != nil {
 		verdict = pass // a statement injected for the client failed: it is the client's error
 	}

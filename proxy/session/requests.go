@@ -20,6 +20,9 @@ const wholeFrame = 16 << 10
 // it bigger; PostgreSQL itself cuts no name but drivers use tens of bytes.
 const maxNames = 48 << 10
 
+// function handles FunctionCall.
+func (s *Session) function(st *Step) verdict { return s.expect(kFunction) }
+
 // query handles a simple query. It destroys the unnamed statement (PostgreSQL documentation, "Extended Query").
 func (s *Session) query(st *Step, size int, frame []byte) verdict {
 	v := s.srv
@@ -33,6 +36,14 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 	}
 	if v.skipToSync {
 		return pass
+	}
+	if s.inspects {
+		if len(frame) < size {
+			return s.hold(frame)
+		}
+		if e := s.forbidden(textOf(frame[wire.HeaderSize:])); e != nil {
+			return s.refuseQuery(st, kQuery, e)
+		}
 	}
 	if !s.pooled && !mayShow(frame) {
 		v.fifo.push(request{kind: kQuery})
@@ -73,7 +84,7 @@ func (s *Session) parse(st *Step, size int, frame []byte) verdict {
 		size = len(sql)
 		return s.parseWhole(st, size, frame, true)
 	}
-	if !s.pooled {
+	if !s.pooled && !s.inspects {
 		return s.expect(kParse)
 	}
 	return s.parseWhole(st, size, frame, false)
@@ -89,6 +100,13 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 		return s.incomplete(st, size, frame)
 	case v.skipToSync:
 		return drop
+	case s.inspects && len(frame) < size:
+		return s.hold(frame)
+	}
+	if e := s.forbidden(textOf(body)); e != nil {
+		return s.refuseParse(st, e)
+	}
+	switch {
 	case !s.pooled:
 		v.fifo.push(request{kind: kParse})
 		st.ToServer.Put(append(st.ToServer.Own(), frame...))

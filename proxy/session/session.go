@@ -57,12 +57,12 @@ type Session struct {
 	profiles *Profiles
 	shared   *Statements
 	pooled   bool // transaction mode: the server goes back after each transaction
+	inspects bool // some texts are refused: each is seen as a whole before it is sent on
 
 	state    State
 	welcomed bool
 	leaving  bool // the client is to be closed once its server is free: drain
 	cancel   bool // a cancel request waits for pgtier's own statement to end
-	noted    bool // a notice about the wait has been sent
 
 	srv     *Server
 	want    Settings        // what the client's session must look like on any server
@@ -81,6 +81,7 @@ type Session struct {
 	named   map[string]*statement // the client's prepared statements by its names for them; nil until the first
 	unnamed *unnamed              // its unnamed statement; nil until the first
 	saving  *statement            // gets the body that streams through
+	held    []byte                // a frame that is looked at as a whole before any of it is sent on
 	stray   string                // a name that a refused Parse left on the server, to be closed behind the Sync
 
 	deadlines deadlines
@@ -120,6 +121,7 @@ func New(c Config) *Session {
 		want: c.Startup, profiles: c.Profiles, shared: c.Shared,
 		pooled: c.Decision.Tier.Pool.Mode == "transaction",
 	}
+	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject"
 	s.Waiter.Identity = c.Decision.Identity
 	s.Counts.Started = c.Now
 	s.deadlines.start(c.Decision, c.Now)

@@ -83,6 +83,7 @@ type prepared struct {
 	root       entry // of the ring of entries: next is the most recently used
 	unnamedOf  *Session
 	unnamedRev uint32
+	max        int // how many it keeps
 }
 
 type entry struct {
@@ -90,9 +91,9 @@ type entry struct {
 	next, prev *entry
 }
 
-// maxPrepared is how many statements one server keeps. An application with more distinct statements would like it bigger;
-// each costs the server some tens of kilobytes.
-const maxPrepared = 200
+// defaultPrepared is how many statements one server keeps unless the tier says otherwise. An application with more distinct
+// statements would like it bigger; each costs the server some tens of kilobytes.
+const defaultPrepared = 200
 
 // use reports whether the server has q, and marks it as just used.
 func (p *prepared) use(q *statement) bool {
@@ -127,13 +128,13 @@ func (p *prepared) remove(q *statement) {
 
 // victim returns the statement to evict before another is added; nil when there is room.
 func (p *prepared) victim() *statement {
-	if len(p.by) < maxPrepared {
+	if len(p.by) < p.max {
 		return nil
 	}
 	return p.root.prev.stmt
 }
 
-func (p *prepared) clear() { *p = prepared{} }
+func (p *prepared) clear() { *p = prepared{max: p.max} }
 
 func (p *prepared) pushFront(e *entry) {
 	e.prev, e.next = &p.root, p.root.next
