@@ -30,6 +30,10 @@ func (s *Server) admit(snap *snapshot, c *startup.Client) {
 		s.refuse(c, refused)
 		return
 	}
+	if refused := session.Unreadable(c.Decision.Tier, wanted); refused != nil {
+		s.refuse(c, refused)
+		return
+	}
 	place := &place{
 		id: s.lastID.Add(1), secret: newSecret(c.Protocol), decision: c.Decision,
 		method: c.Identity.Method, addr: c.Addr, since: time.Now(),
@@ -40,7 +44,7 @@ func (s *Server) admit(snap *snapshot, c *startup.Client) {
 	}
 	client, err := s.relay.Adopt(c.Conn, c.TLS, session.Config{
 		ID: place.id, PID: place.pid, Secret: place.secret, Decision: c.Decision,
-		Pool: s.pool(c.Decision.Tier, c.Decision.Role), Startup: wanted, Profiles: s.profiles, Shared: s.shared,
+		Pool: s.pool(c.Decision.Tier, c.Decision.Role), Startup: wanted, Profiles: s.profiles, Texts: s.texts, Roles: s.roles,
 	})
 	if err != nil {
 		s.registry.leave(place.pid)

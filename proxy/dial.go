@@ -44,7 +44,15 @@ func target(t *config.Tier, role string) server.Target {
 	for name, value := range t.Settings {
 		params[name] = value
 	}
-	if role != "" {
+	switch {
+	case t.Isolation == "shared":
+		// A login that many identities share may have been set up by one of them to mislead the next: these three are what it
+		// may change of its own settings (ALTER ROLE ... SET) and what would take effect before anything can be reset.
+		params["role"], params["local_preload_libraries"] = "none", ""
+		if _, ok := params["search_path"]; !ok {
+			params["search_path"] = `"$user", public`
+		}
+	case role != "":
 		params["role"] = role
 	}
 	return server.Target{

@@ -39,7 +39,8 @@ type Server struct {
 	relay    *relay.Group
 	registry *registry
 	profiles *session.Profiles
-	shared   *session.Statements
+	texts    *session.Statements
+	roles    *session.Roles
 
 	listeners []net.Listener
 	logins    sync.WaitGroup // accept loops and logins under way
@@ -54,7 +55,8 @@ type Server struct {
 func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		log: log, throttle: auth.NewThrottle(), pools: pool.NewSet(),
-		registry: newRegistry(), profiles: session.NewProfiles(), shared: session.NewStatements(),
+		registry: newRegistry(), profiles: session.NewProfiles(), texts: session.NewStatements(),
+		roles: session.NewRoles(),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	snap, err := s.newSnapshot(cfg, nil)

@@ -60,6 +60,9 @@ func (s *Server) pool(tier *config.Tier, role string) *pool.Pool {
 	if tier.Database.Server != nil {
 		serverName = tier.Database.Server.Name
 	}
+	if tier.Isolation == "shared" {
+		role = "" // one pool for all of them
+	}
 	return s.pools.Pool(pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}, pool.Settings{
 		Size: tier.Pool.Size, Min: tier.Pool.Min, Reserve: tier.Pool.Reserve, ReserveAfter: tier.Pool.ReserveAfter,
 		ServerIdle: tier.Timeouts.ServerIdle, ServerLifetime: tier.Timeouts.ServerLifetime,

@@ -80,7 +80,7 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 	}
 	switch typ {
 	case wire.DataRow, wire.CopyData, wire.CopyDone:
-		if r.own == ownQuestion && typ == wire.DataRow {
+		if (r.own == ownQuestion || r.own == ownFacts) && typ == wire.DataRow {
 			return v.answerRow(st, size, frame)
 		}
 		if r.kind == kQuery || r.kind == kExecute {
@@ -154,7 +154,7 @@ func (v *Server) answerRow(st *Step, size int, frame []byte) verdict {
 	if len(frame) < size {
 		return more
 	}
-	if s := v.session; s != nil && s.marks != nil && !s.marks.row(frame) {
+	if !v.answer.row(frame) {
 		return v.unexpected(st, wire.DataRow)
 	}
 	return drop
@@ -197,7 +197,7 @@ func (v *Server) answerFaked(st *Step) {
 		case r.mode == faked && v.session != nil:
 			st.ToClient.Put(wire.AppendEmpty(st.ToClient.Own(), r.kind.completion()))
 			if r.kind == kClose {
-				v.session.shared.giveBack(r.stmt)
+				v.session.texts.giveBack(r.stmt)
 			}
 		case r.mode == faked:
 		default:

@@ -18,6 +18,7 @@ const (
 	ReasonServerFailed    Reason = "own_statement_failed"  // pgtier's own statement failed
 	ReasonNoServer        Reason = "no_server"             // no server could be reached or logged in to
 	ReasonRefusedSettings Reason = "settings_refused"      // the server refused the client's startup parameters
+	ReasonRole            Reason = "role_refused"          // the role of the session may not be taken
 	ReasonShutdown        Reason = "shutdown"
 	ReasonExpired         Reason = "access_ended"
 	ReasonTimeout         Reason = "timeout"
@@ -59,8 +60,12 @@ func (s *Session) close(st *Step, reason Reason, e *pgerr.Error) {
 			v.leave(st, s)
 		}
 	}
+	if s.counted {
+		s.counted = false
+		s.roles.leave(s.roleKey())
+	}
 	for _, q := range s.named {
-		s.shared.giveBack(q)
+		s.texts.giveBack(q)
 	}
 	s.named = nil
 	s.become(Closed, st.Now)
@@ -71,7 +76,7 @@ func (s *Session) close(st *Step, reason Reason, e *pgerr.Error) {
 func (v *Server) returnCloses(s *Session) {
 	for i := v.fifo.head; i < len(v.fifo.buf); i++ {
 		if r := &v.fifo.buf[i]; r.kind == kClose && r.mode == faked {
-			s.shared.giveBack(r.stmt)
+			s.texts.giveBack(r.stmt)
 		}
 	}
 }

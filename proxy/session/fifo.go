@@ -51,6 +51,8 @@ const (
 	ownRollback     // the transaction of a client that left
 	ownParse        // a statement that this server lacked
 	ownClose        // a statement evicted from this server
+	ownFacts        // what PostgreSQL's rules say about the role that the session is to take
+	ownRole         // SET ROLE
 	ownQuestion     // what the settings are that the client may have changed
 )
 

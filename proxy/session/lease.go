@@ -9,6 +9,10 @@ import (
 // Begin starts a session that has just been handed to its loop. A client that starts as an earlier one did is welcomed at
 // once; otherwise a server is asked what it makes of the client's settings.
 func (s *Session) Begin(st *Step) {
+	if s.shared { // whether the role may be taken is for the server to say, each time
+		s.acquire(st)
+		return
+	}
 	rest, name, plain := splitName(s.want)
 	if !plain {
 		rest = s.want
@@ -45,6 +49,17 @@ func (s *Session) Granted(st *Step, v *Server) {
 	if v.dirty || v.Identity != "" && v.Identity != s.Identity {
 		v.send(st, ownReset, "DISCARD ALL")
 		s.become(Preparing, st.Now)
+		return
+	}
+	s.prepare(st)
+}
+
+// prepare goes on with a clean server: the role first, where there is one to set.
+func (s *Session) prepare(st *Step) {
+	if s.shared && !s.takeRole(st) {
+		if s.state == Waiting {
+			s.become(Preparing, st.Now)
+		}
 		return
 	}
 	s.link(st)
@@ -93,12 +108,25 @@ func (v *Server) ownEnded(st *Step, what own) {
 	case what == ownReset:
 		v.forget()
 		if s != nil {
-			s.link(st)
+			s.prepare(st)
 		} else {
 			v.cleanUp(st)
 		}
 	case s == nil:
 		v.cleanUp(st)
+	case what == ownFacts:
+		why := s.learnRole(st.Now, v.take().rows)
+		s.prepare(st)
+		if why != "" {
+			s.end.Detail = why
+		}
+	case what == ownRole:
+		s.roleTaken(st.Now)
+		if s.state == Preparing {
+			s.prepare(st)
+		} else {
+			s.requestEnded(st)
+		}
 	case what == ownSettings && !s.welcomed:
 		s.probed(st)
 	default:
@@ -113,6 +141,9 @@ func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 	case what == ownReset:
 		s.loseServer(st)
 		s.acquire(st)
+		return
+	case what == ownRole:
+		s.roleRefused(st, failed)
 		return
 	case what == ownQuestion:
 		// As with a statement_timeout of a millisecond. What cannot be carried stays where it is.
@@ -221,6 +252,9 @@ func (s *Session) release(st *Step) {
 	st.Server = s.srv
 	st.Do |= Release
 	s.Counts.Transactions++
+	if !s.Decision.Tier.Guard {
+		s.srv.role = "" // whatever the client's SQL has made of it
+	}
 	s.srv.session = nil
 	s.srv = nil
 	s.cancel = false

@@ -116,8 +116,6 @@ type marks struct {
 	requests int
 	failed   bool
 	asked    bool // the server has been asked what the settings are
-	rows     []Setting
-	missing  []string
 }
 
 // remember takes note of a request that is sent to the server.
@@ -130,7 +128,11 @@ func (s *Session) remember(n *note) {
 	}
 	m := s.marks
 	m.requests++
-	m.names = append(m.names, n.names...)
+	for _, name := range n.names {
+		if !s.shared || name != "role" && name != "session_authorization" { // there, the role is set at each lease
+			m.names = append(m.names, name)
+		}
+	}
 	m.resets = append(m.resets, n.resets...)
 	m.scan = m.scan || n.scan
 	m.resetAll = m.resetAll || n.resetAll
@@ -219,11 +221,12 @@ func (s *Session) answered(m *marks) {
 	have := s.srv.current.Map()
 	want := s.want.Map()
 	initial := s.startup.Map()
-	for _, name := range m.missing {
+	said := s.srv.take()
+	for _, name := range said.missing {
 		delete(have, name)
 		delete(want, name)
 	}
-	for _, r := range m.rows {
+	for _, r := range said.rows {
 		was, tracked := want[r.Name]
 		have[r.Name], want[r.Name] = r.Value, r.Value
 		if (m.resetAll || slices.Contains(m.resets, r.Name)) && (!tracked || r.Value != was) {
@@ -237,10 +240,17 @@ func (s *Session) answered(m *marks) {
 	s.srv.current, s.want = fromMap(have), fromMap(want)
 }
 
-// row takes one row of the answer to question.
+// take returns what the server said and forgets it.
+func (v *Server) take() answer {
+	said := v.answer
+	v.answer = answer{}
+	return said
+}
+
+// row takes one row of an answer.
 //
 //	'D' | int32 length | int16 2 | { int32 length or -1 | bytes } * 2
-func (m *marks) row(frame []byte) (ok bool) {
+func (m *answer) row(frame []byte) (ok bool) {
 	rest := frame[wire.HeaderSize:]
 	if len(rest) < 2 || rest[0] != 0 || rest[1] != 2 {
 		return false
@@ -265,6 +275,10 @@ func (s *Session) completed(tag string) {
 		s.srv.forget()
 		s.srv.Identity = s.Identity
 		s.want = s.startup
+		if s.putBack { // they follow in the same write
+			s.srv.current = s.startup
+			s.putBack = false
+		}
 		s.pinned, s.marks = 0, nil
 		s.dropNamed()
 	case "DEALLOCATE ALL":
@@ -278,7 +292,7 @@ func (s *Session) completed(tag string) {
 		if m := s.marks; m != nil && m.gone != "" {
 			if q := s.named[m.gone]; q != nil {
 				delete(s.named, m.gone)
-				s.shared.giveBack(q)
+				s.texts.giveBack(q)
 			}
 			m.gone = ""
 		}
@@ -287,7 +301,7 @@ func (s *Session) completed(tag string) {
 
 func (s *Session) dropNamed() {
 	for _, q := range s.named {
-		s.shared.giveBack(q)
+		s.texts.giveBack(q)
 	}
 	s.named = nil
 	if s.unnamed != nil {

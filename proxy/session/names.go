@@ -191,10 +191,10 @@ func (s *Session) undo(r *request) {
 	switch {
 	case r.kind == kParse && s.named[r.name] == r.stmt:
 		delete(s.named, r.name)
-		s.shared.giveBack(r.stmt)
+		s.texts.giveBack(r.stmt)
 	case r.kind == kClose && s.named[r.name] == nil:
 		s.named[r.name] = r.stmt
 	case r.kind == kClose:
-		s.shared.giveBack(r.stmt)
+		s.texts.giveBack(r.stmt)
 	}
 }

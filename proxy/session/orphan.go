@@ -10,6 +10,9 @@ import "github.com/pgtier/pgtier/proxy/wire"
 func (v *Server) leave(st *Step, s *Session) {
 	st.Server = v
 	v.session = nil
+	if !s.Decision.Tier.Guard {
+		v.role = ""
+	}
 	switch {
 	case s.body > 0 && !s.dropBody, v.copyIn:
 		st.Do |= Discard

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"strconv"
+
+	"github.com/pgtier/pgtier/config"
 	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/sqlscan"
 	"github.com/pgtier/pgtier/proxy/wire"
@@ -13,16 +16,88 @@ import (
 // nonsense is that text: a syntax error in every version, which the server's log shows as what it is.
 const nonsenseSQL = "pgtier refused this statement"
 
-// forbidden returns why the session may not run sql; nil when it may.
-func (s *Session) forbidden(sql []byte) *pgerr.Error {
+// forbidden returns why the session may not run sql; nil when it may. extended says that it comes by Parse.
+func (s *Session) forbidden(sql []byte, extended bool) *pgerr.Error {
 	if !s.inspects {
 		return nil
 	}
 	sum := sqlscan.Classify(sql)
-	if s.Decision.Tier.SessionState == "reject" && sum.Does&sqlscan.Pins != 0 {
+	if s.Decision.Tier.Guard {
+		if e := s.guard(sum, extended); e != nil {
+			return e
+		}
+	}
+	if s.pooled && s.Decision.Tier.SessionState == "reject" && sum.Does&sqlscan.Pins != 0 {
 		return rejectState(sql)
 	}
 	return nil
+}
+
+// guard refuses what could change the role or hide that it does, and what it cannot read.
+func (s *Session) guard(sum sqlscan.Summary, extended bool) *pgerr.Error {
+	switch does := sum.Does; {
+	case does&(sqlscan.CannotLex|sqlscan.NotUTF8) != 0:
+		return guarded("permission denied: the statement cannot be read by the guard of this tier", "Send well-formed SQL in UTF-8.")
+	case does&sqlscan.Role != 0:
+		return guarded("permission denied to change role: the role of this connection is set by pgtier", "Log in as the identity that has the other role.")
+	case does&(sqlscan.OpaqueSetting|sqlscan.RunsText) != 0:
+		return guarded("permission denied: the statement could set what it does not show", "Call set_config with a literal name; do not run SQL from text.")
+	case does&(sqlscan.UnsafeEncoding|sqlscan.PlainEscapes) != 0:
+		return guarded("permission denied to change how text is read on this tier", "Use client_encoding UTF8 and standard_conforming_strings on.")
+	case sum.Kinds.Any(guardedKinds):
+		return guarded("permission denied: statements of this kind are refused on this tier", "DO, routines and ALTER ROLE, DATABASE or SYSTEM need another tier.")
+	case does&sqlscan.ReadWrite != 0 && s.readOnly():
+		return guarded("permission denied: this tier is read-only", "Ask for the rw tier.")
+	case sum.Kinds.Has(sqlscan.Discard) && s.shared && (extended || sum.Count > 1 || s.srv.fifo.len() > 0):
+		return guarded("permission denied: DISCARD is taken alone and in the simple protocol on this tier", "Send it as a query of its own.")
+	}
+	return nil
+}
+
+func guarded(message, hint string) *pgerr.Error {
+	return pgerr.New(pgerr.InsufficientPrivilege, "%s", message).WithHint("%s", hint)
+}
+
+var guardedKinds = sqlscan.KindsOf(sqlscan.Do, sqlscan.CreateRoutine, sqlscan.AlterRoutine, sqlscan.AlterRole,
+	sqlscan.AlterDatabase, sqlscan.AlterSystem, sqlscan.Load)
+
+// readOnly reports whether the operator made the tier read-only by default_transaction_read_only.
+func (s *Session) readOnly() bool {
+	switch lower(s.Decision.Tier.Settings["default_transaction_read_only"]) {
+	case "on", "true", "yes", "1", "t", "y":
+		return true
+	}
+	return false
+}
+
+// Unreadable returns the startup parameter that a guarded tier refuses, since it changes how text is read; nil when there
+// is none.
+func Unreadable(t *config.Tier, s Settings) *pgerr.Error {
+	if !t.Guard {
+		return nil
+	}
+	values := s.Map()
+	if v, ok := values["client_encoding"]; ok && !sqlscan.SafeEncoding(v) {
+		return guarded("permission denied: client_encoding "+strconv.Quote(v)+" is refused on this tier", "Use UTF8.").AsFatal()
+	}
+	if v, ok := values["standard_conforming_strings"]; ok && lower(v) != "on" && lower(v) != "true" {
+		return guarded("permission denied: standard_conforming_strings must be on for this tier", "Leave it at its default.").AsFatal()
+	}
+	if v, ok := values["default_transaction_read_only"]; ok && t.Settings["default_transaction_read_only"] != "" && lower(v) != "on" && lower(v) != "true" {
+		return guarded("permission denied: this tier is read-only", "Ask for the rw tier.").AsFatal()
+	}
+	return nil
+}
+
+// afterDiscard puts the role and the client's own settings back right behind a DISCARD ALL that the client sends, in the
+// same write: nothing that the client pipelines behind it meets the bare login. Outside a transaction it cannot fail.
+func (s *Session) afterDiscard(st *Step) {
+	s.putBack = true
+	s.sendRole(st)
+	if s.startup != NoSettings {
+		st.ToServer.Put(appendChange(st.ToServer.Own(), NoSettings, s.startup))
+		s.srv.fifo.push(request{kind: kQuery, mode: skipped, own: ownSettings})
+	}
 }
 
 // rejectState refuses what would tie the session to one server connection.

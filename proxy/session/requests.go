@@ -21,7 +21,12 @@ const wholeFrame = 16 << 10
 const maxNames = 48 << 10
 
 // function handles FunctionCall.
-func (s *Session) function(st *Step) verdict { return s.expect(kFunction) }
+func (s *Session) function(st *Step) verdict {
+	if s.Decision.Tier.Guard && !s.srv.skipToSync {
+		return s.refuseQuery(st, kFunction, guarded("permission denied: function calls by protocol are refused on this tier", "Call the function in a SELECT."))
+	}
+	return s.expect(kFunction)
+}
 
 // query handles a simple query. It destroys the unnamed statement (PostgreSQL documentation, "Extended Query").
 func (s *Session) query(st *Step, size int, frame []byte) verdict {
@@ -41,7 +46,7 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 		if len(frame) < size {
 			return s.hold(frame)
 		}
-		if e := s.forbidden(textOf(frame[wire.HeaderSize:])); e != nil {
+		if e := s.forbidden(textOf(frame[wire.HeaderSize:]), false); e != nil {
 			return s.refuseQuery(st, kQuery, e)
 		}
 	}
@@ -64,7 +69,13 @@ func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 		s.remember(n)
 		sql, rewritten = s.named2sql(st, n, frame)
 	}
+	alone := v.status == wire.Idle && v.fifo.len() == 0
 	v.fifo.push(request{kind: kQuery})
+	if s.shared && alone && isDiscardAll(textOf(frame[wire.HeaderSize:])) {
+		st.ToServer.Put(append(st.ToServer.Own(), frame...))
+		s.afterDiscard(st)
+		return taken
+	}
 	if !rewritten {
 		return pass
 	}
@@ -103,7 +114,7 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 	case s.inspects && len(frame) < size:
 		return s.hold(frame)
 	}
-	if e := s.forbidden(textOf(body)); e != nil {
+	if e := s.forbidden(textOf(body), true); e != nil {
 		return s.refuseParse(st, e)
 	}
 	switch {
@@ -150,9 +161,9 @@ func (s *Session) parseNamed(st *Step, name string, length int, body []byte) ver
 	}
 	var q *statement
 	if whole := len(body) == length; whole && length <= wholeFrame {
-		q = s.shared.take(body)
+		q = s.texts.take(body)
 	} else {
-		q = s.shared.takeSolo()
+		q = s.texts.takeSolo()
 		q.body = append(q.body, body...)
 		if !whole {
 			s.saving = q

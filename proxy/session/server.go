@@ -29,12 +29,21 @@ type Server struct {
 
 	current  Settings  // what has been applied on top of the login's own
 	reported []Setting // what ParameterStatus says now, in the order of the first report
+	answer   answer    // to pgtier's own query
+	role     string    // that SET ROLE has set and nothing can have changed since; "" = not known
+	roleAt   int64     // when it was set, monotonic nanoseconds
 	dirty    bool      // carries the state of a session that ended: reset before anybody has it
 	ownError ownError  // of pgtier's own statement
 
 	toldWhy bool // a FATAL of the server's own has been forwarded
 
 	prepared prepared
+}
+
+// answer is what a server said to one of pgtier's own queries for (name, value) rows.
+type answer struct {
+	rows    []Setting
+	missing []string // names whose value is NULL or not usable
 }
 
 type ownError struct {
@@ -74,6 +83,7 @@ func (v *Server) clean() bool {
 func (v *Server) forget() {
 	v.current = NoSettings
 	v.dirty = false
+	v.role = ""
 	v.Identity = ""
 	v.prepared.clear()
 }

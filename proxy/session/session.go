@@ -55,7 +55,7 @@ type Session struct {
 	Decision *auth.Decision
 	Pool     *pool.Pool
 	profiles *Profiles
-	shared   *Statements
+	texts    *Statements
 	pooled   bool // transaction mode: the server goes back after each transaction
 	inspects bool // some texts are refused: each is seen as a whole before it is sent on
 
@@ -65,7 +65,11 @@ type Session struct {
 	cancel   bool // a cancel request waits for pgtier's own statement to end
 
 	srv     *Server
-	want    Settings        // what the client's session must look like on any server
+	want    Settings // what the client's session must look like on any server
+	roles   *Roles
+	shared  bool            // isolation "shared": the role is set at each lease
+	counted bool            // in roles
+	putBack bool            // role and settings follow a DISCARD ALL that has been sent
 	startup Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
 	marks   *marks          // what its texts may have left behind on the server; nil for most
 	pinned  sqlscan.Effects // what keeps its server from being released; 0 for most
@@ -110,7 +114,8 @@ type Config struct {
 	Pool     *pool.Pool
 	Startup  Settings // what the client asked for in its startup packet
 	Profiles *Profiles
-	Shared   *Statements
+	Texts    *Statements
+	Roles    *Roles
 	Now      int64 // monotonic nanoseconds
 }
 
@@ -118,10 +123,11 @@ type Config struct {
 func New(c Config) *Session {
 	s := &Session{
 		ID: c.ID, PID: c.PID, Secret: c.Secret, Decision: c.Decision, Pool: c.Pool,
-		want: c.Startup, profiles: c.Profiles, shared: c.Shared,
+		want: c.Startup, profiles: c.Profiles, texts: c.Texts, roles: c.Roles,
+		shared: c.Decision.Tier.Isolation == "shared",
 		pooled: c.Decision.Tier.Pool.Mode == "transaction",
 	}
-	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject"
+	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject" || c.Decision.Tier.Guard
 	s.Waiter.Identity = c.Decision.Identity
 	s.Counts.Started = c.Now
 	s.deadlines.start(c.Decision, c.Now)

@@ -20,6 +20,20 @@ func (s *Session) longQuery(frame []byte, size int) verdict {
 // would like it bigger; it gets a pinned server instead, which is safe.
 const maxRemembered = 16 << 20
 
+// isDiscardAll reports whether text is DISCARD ALL and nothing else.
+func isDiscardAll(text []byte) bool {
+	sum := sqlscan.Classify(text)
+	if sum.First != sqlscan.Discard || sum.Count != 1 {
+		return false
+	}
+	r := sqlscan.NewReader(text)
+	if !r.Next() {
+		return false
+	}
+	st := r.Statement()
+	return st.All
+}
+
 // saved is called when a text that streamed through is complete.
 func (s *Session) saved(q *statement) {
 	switch {
