@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,8 @@ func (v *verdict) because() string {
 		return "the deny at " + v.deciding().Pos.Short() + " takes it away; denies always win"
 	case len(v.granted) == 0:
 		return "no grant holds"
+	case slices.Contains(v.allowed, v.tier):
+		return "the role of the tier is " + v.madeOf()
 	case v.tier != "":
 		return "no grant that holds gives tier " + v.tier
 	}
@@ -168,7 +171,7 @@ func (e *Explanation) allowed(v *verdict) {
 		e.line("override", "%s is not set", t.OverrideEnv)
 	}
 	if d.Role != "" {
-		e.line("role", "%s", d.Role)
+		e.line("role", "%s (%s)", d.Role, v.madeOf())
 	} else {
 		e.line("role", "%s (the login itself)", t.Login)
 	}

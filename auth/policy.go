@@ -15,7 +15,8 @@ import (
 //
 // Grants add up and have no order: what any of them gives, one has. Where several give the same tier, the latest expiry,
 // the largest limit and the longest timeout of them hold, within those of the tier. Denies only take away: a deny never
-// makes another tier the chosen one.
+// makes another tier the chosen one. Only of roles there can be no more than one: where grants would give a tier several,
+// it is given with none of them, which means not at all.
 type Policy struct {
 	databases map[string]*config.Database
 	groups    map[string]*config.Group

@@ -39,6 +39,7 @@ type verdict struct {
 	tier   string          // the tier chosen, also when it is then refused
 	chosen string          // how it was chosen, for Explain
 	by     []*config.Grant // the holding grants that give tier
+	role   string          // the role that the session runs as; "" = the login itself
 
 	err *pgerr.Error
 }
@@ -57,6 +58,9 @@ func (p *Policy) judge(identity, database, asked string, c circumstances) *verdi
 	v.collect(c)
 	v.choose()
 	v.permit()
+	if v.err == nil {
+		v.assume()
+	}
 	return v
 }
 
@@ -170,7 +174,7 @@ func (v *verdict) decision() *Decision {
 		Groups:   v.subject.groups,
 		Asked:    v.asked,
 		Tier:     tier,
-		Role:     tier.Role,
+		Role:     v.role,
 		Grant:    v.by[0],
 	}
 	limits, timeouts := d.Grant.Limits, d.Grant.Timeouts

@@ -17,7 +17,8 @@ func (d *decoder) check() {
 	d.checkMethods()
 	d.checkFiles()
 	d.checkLogins()
-	d.checkDefaults()
+	d.checkRoles()
+	d.checkMeetings()
 }
 
 // checkTLS reads the listener's certificate files.
@@ -187,54 +188,4 @@ func sameServer(a, b *Tier) bool {
 		}
 	}
 	return false
-}
-
-// checkDefaults finds two grants that may hold for one client at once and want different default tiers.
-func (d *decoder) checkDefaults() {
-	byTo := map[string][]*Grant{}
-	for _, g := range d.cfg.Grants {
-		if g.Default != "" {
-			byTo[g.To] = append(byTo[g.To], g)
-		}
-	}
-	groups := d.cfg.GroupsOf()
-	reported := map[[2]*Grant]bool{}
-	for _, name := range slices.Sorted(maps.Keys(d.cfg.Identities)) {
-		grants := slices.Concat(byTo["*"], byTo[name])
-		for _, g := range groups[name] {
-			grants = append(grants, byTo["@"+g]...)
-		}
-		grants = slices.DeleteFunc(grants, func(g *Grant) bool { return !Holds(g.When, d.cfg.Identities[name].Attributes) })
-		slices.SortFunc(grants, func(a, b *Grant) int { return a.Pos.Line - b.Pos.Line })
-		for i, a := range grants {
-			for _, b := range grants[i+1:] {
-				if a.Default != b.Default && overlap(a, b) && !reported[[2]*Grant{a, b}] {
-					reported[[2]*Grant{a, b}] = true
-					d.differentDefaults(name, a, b)
-				}
-			}
-		}
-	}
-}
-
-func (d *decoder) differentDefaults(identity string, a, b *Grant) {
-	database := a.Database
-	if database == "*" {
-		database = b.Database
-	}
-	d.failf(b.Pos, `two grants give %q different default tiers on %q (%s at line %d, %s at line %d); keep one "default"`,
-		identity, database, a.Default, d.where[a].keyAt("default").Line, b.Default, d.where[b].keyAt("default").Line)
-}
-
-// overlap says whether two grants may hold for one client on one database.
-func overlap(a, b *Grant) bool {
-	if a.Database != b.Database && a.Database != "*" && b.Database != "*" {
-		return false
-	}
-	if len(a.From) == 0 || len(b.From) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(a.From, func(p netip.Prefix) bool {
-		return slices.ContainsFunc(b.From, p.Overlaps)
-	})
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Limits     Limits
 	Relay      Relay
 	Log        Log
+
+	keys *node // where each key stands, for Diff; nil when the Config was not read from a text
 }
 
 // Listen says where clients connect.
@@ -55,8 +57,9 @@ type Database struct {
 	Name        string
 	Pos         Pos
 	Server      *Server
-	DBName      string // the name on the server; Name when the file has none
-	DefaultTier string // "" when the file has none
+	DBName      string            // the name on the server; Name when the file has none
+	DefaultTier string            // "" when the file has none
+	Vars        map[string]string // what the placeholders of these names in roles stand for
 	Tiers       map[string]*Tier
 }
 
@@ -81,15 +84,18 @@ type Tier struct {
 	OverrideEnv     string // the variable's name; "" when none is configured
 	Overridden      bool   // the variable is set and not empty: it replaced the credential, whole
 	AcceptSuperuser bool
-	SessionState    string            // "pin", "reject" or "ignore": what becomes of session state that cannot be moved
-	MaxPrepared     int               // shared prepared statements kept on each server connection; default 200
-	Isolation       string            // "role", "shared" or "login"
+	SessionState    string            // what becomes of session state that cannot be moved: "pin" (the default), "reject" or "ignore"
+	MaxPrepared     int               // shared prepared statements kept on each server connection; default 200, at least 1
+	Isolation       string            // what sessions of different roles share: "role" (the default), "shared" or "login"
 	Guard           bool              // refuse statements that could change the role
-	Role            string            // fixed role; "" = the login itself
+	Role            string            // the role of every session; "" = the login itself, or what RoleTemplate comes to for each
+	RoleTemplate    *RoleTemplate     // what the file says about the role; nil = nothing: the login itself
 	Settings        map[string]string // sent in the startup packet of server connections
 	Pool            Pool
 	Timeouts        Timeouts // merged: strictest of the global and the tier's own
 	Limits          GrantLimits
+
+	own Timeouts // those that the tier itself sets, for Diff
 }
 
 // Pool sizes are server connections. Mode is "session" or "transaction".
@@ -126,8 +132,8 @@ type Grant struct {
 	To       string // identity, "@group" or "*"
 	Database string // name or "*"
 	Tiers    []string
-	Default  string // "" when none
-	Role     string
+	Default  string              // "" when none
+	Role     string              // what {role} in the tier's role stands for; "" when none
 	From     []netip.Prefix      // empty: from anywhere (Unix sockets count as loopback)
 	When     map[string][]string // identity attributes, all of which must hold
 	Expires  time.Time           // zero: never
@@ -155,7 +161,7 @@ type GrantLimits struct {
 type Timeouts struct {
 	Login            time.Duration // 60s
 	QueryWait        time.Duration // 120s
-	QueryWaitNotify  time.Duration // 5s: a client that is queued longer gets a notice
+	QueryWaitNotify  time.Duration // 5s; a client that waits this long for a server is told so, once
 	ClientIdle       time.Duration
 	IdleTransaction  time.Duration
 	Query            time.Duration

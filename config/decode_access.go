@@ -135,6 +135,7 @@ func (d *decoder) grants(top *table) {
 			Database: d.databaseOf(t, true),
 			Tiers:    d.tierList(t),
 			Default:  t.word("default", "", Tiers()...),
+			Role:     t.plain("role"),
 			From:     d.prefixes(t),
 			When:     t.lists("when"),
 			Expires:  t.instant("expires"),

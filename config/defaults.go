@@ -11,6 +11,9 @@ const (
 	defaultSSLMode      = "prefer"
 	defaultPoolSize     = 20
 	defaultReserveAfter = 5 * time.Second
+	defaultIsolation    = "role"
+	defaultState        = "pin"
+	defaultMaxPrepared  = 200
 	defaultCommandWait  = 3 * time.Second
 	defaultLogLevel     = "info"
 	defaultLogFormat    = "json"
@@ -30,6 +33,7 @@ func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		Login:            60 * time.Second,
 		QueryWait:        120 * time.Second,
+		QueryWaitNotify:  5 * time.Second,
 		ServerConnect:    15 * time.Second,
 		ServerLoginRetry: 15 * time.Second,
 		ServerIdle:       10 * time.Minute,

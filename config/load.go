@@ -84,7 +84,8 @@ func load(name string, data []byte, env Env, mode fs.FileMode) (*Config, Finding
 	if _, err := toml.Decode(text, &vals); err != nil {
 		return nil, Findings{d.syntax(text, err)}
 	}
-	d.decode(newTable(d, kindTop, "", vals, index(name, text)))
+	d.cfg.keys = index(name, text)
+	d.decode(newTable(d, kindTop, "", vals, d.cfg.keys))
 	d.check()
 	if len(d.findings) > 0 {
 		return nil, d.findings.sorted()

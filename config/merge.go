@@ -67,6 +67,7 @@ func (t *Timeouts) fields() []timeout {
 	return []timeout{
 		{"login", &t.Login},
 		{"query_wait", &t.QueryWait},
+		{"query_wait_notify", &t.QueryWaitNotify},
 		{"client_idle", &t.ClientIdle},
 		{"idle_transaction", &t.IdleTransaction},
 		{"query", &t.Query},
