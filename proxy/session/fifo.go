@@ -119,6 +119,14 @@ func (f *fifo) copyEnded() bool {
 	return false
 }
 
+// dropCopyEnds removes the marks at the head: the copy that they ended is over, and a server with nothing else outstanding is
+// free.
+func (f *fifo) dropCopyEnds() {
+	for r := f.first(); r != nil && r.kind == kCopyEnd; r = f.first() {
+		f.pop()
+	}
+}
+
 // hasClients reports whether the server still works for the client.
 func (f *fifo) hasClients() bool {
 	for i := f.head; i < len(f.buf); i++ {
@@ -140,8 +148,8 @@ func (f *fifo) batch() []request {
 }
 
 // dropSwallowedSyncs removes the Sync entries behind the first entry up to the end of the copy: PostgreSQL ignores Sync
-// while it reads copy data (src/backend/commands/copyfromparse.c, CopyGetData), so they get no answer.
-func (f *fifo) dropSwallowedSyncs() {
+// while it reads copy data (src/backend/commands/copyfromparse.c, CopyGetData), so they get no answer. It returns how many.
+func (f *fifo) dropSwallowedSyncs() (n int) {
 	out := f.head + 1
 	inCopy := true
 	for i := f.head + 1; i < len(f.buf); i++ {
@@ -150,6 +158,7 @@ func (f *fifo) dropSwallowedSyncs() {
 			inCopy = false
 		}
 		if inCopy && r.kind == kSync {
+			n++
 			continue
 		}
 		f.buf[out] = r
@@ -157,4 +166,5 @@ func (f *fifo) dropSwallowedSyncs() {
 	}
 	clear(f.buf[out:])
 	f.buf = f.buf[:out]
+	return n
 }

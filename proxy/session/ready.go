@@ -21,15 +21,16 @@ func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
 	case status != wire.Idle && status != wire.InTx && status != wire.FailedTx:
 		return v.unexpected(st, wire.ReadyForQuery)
 	case r == nil && v.copySyncs > 0: // a Sync taken for part of a copy that had failed already
-		v.copySyncs, v.skipToSync = 0, false
+		v.copySyncs, v.skipToSync = v.copySyncs-1, false
 	case r == nil || !r.kind.ends():
 		return v.unexpected(st, wire.ReadyForQuery)
 	}
 	var ended request
 	if r != nil {
 		ended = v.fifo.pop()
+		v.fifo.dropCopyEnds()
 	}
-	v.status, v.copyIn, v.copySyncs = status, false, 0
+	v.status, v.copyIn = status, false
 	switch {
 	case ended.mode == skipped:
 		v.ownEnded(st, ended.own)
@@ -63,7 +64,7 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	if r.own == ownParse && v.session != nil {
 		verdict = pass // a statement injected for the client failed: it is the client's error
 	}
-	v.copyIn = false
+	v.copyIn, v.doubtful = false, v.doubtful || v.copySyncs > 0
 	if v.session != nil && v.session.marks != nil {
 		v.session.marks.failed = true
 	}
