@@ -105,11 +105,11 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 			v.tag(frame)
 		}
 		if r.kind == kQuery && typ != wire.PortalSuspended {
-			v.copyIn = false
+			v.copyIn, v.copySyncs = false, 0
 			return verdict
 		}
 		if r.kind == kExecute {
-			v.copyIn = false
+			v.copyIn, v.copySyncs = false, 0
 			return v.done(verdict)
 		}
 	case wire.ParseComplete:
@@ -178,7 +178,7 @@ func (v *Server) copyStarts(st *Step, typ byte, verdict verdict) verdict {
 		return v.unexpected(st, typ) // pgtier's own statements copy nothing
 	}
 	v.copyIn = !v.fifo.copyEnded()
-	v.fifo.dropSwallowedSyncs()
+	v.copySyncs = v.fifo.dropSwallowedSyncs()
 	return verdict
 }
 

@@ -153,7 +153,7 @@ func (s *Session) sync(st *Step) verdict {
 }
 
 // duringCopy handles what a client may send while the server reads copy data. PostgreSQL ignores Flush and Sync there and
-// takes anything else for a mistake, which it reports itself.
+// takes anything else for the end of all understanding (src/backend/commands/copyfromparse.c, CopyGetData).
 func (s *Session) duringCopy(st *Step, typ byte) verdict {
 	v := s.srv
 	switch typ {
@@ -166,8 +166,9 @@ func (s *Session) duringCopy(st *Step, typ byte) verdict {
 		v.copyIn = false
 		return pass
 	}
-	// The server answers with ErrorResponse and has consumed the message: it gets no entry of its own.
-	return pass
+	// PostgreSQL ends the connection over it, or runs it if the copy has failed meanwhile: which of the two cannot be known.
+	s.violation(st, "unexpected message type 0x%02X during COPY from stdin", typ)
+	return closed
 }
 
 // withoutServer handles a frame that arrives while the session has no server: leftovers of a copy that failed, and

@@ -14,7 +14,7 @@ func (v *Server) leave(st *Step, s *Session) {
 		v.role = ""
 	}
 	switch {
-	case s.body > 0 && !s.dropBody, v.copyIn:
+	case s.body > 0 && !s.dropBody, v.copyIn, v.doubtful:
 		st.Do |= Discard
 	case v.clean() && s.pooled && !s.inBatch && s.pinned == 0 && s.marks == nil:
 		st.Do |= Release

@@ -20,7 +20,8 @@ type Server struct {
 	fifo       fifo
 	status     byte // of the last ReadyForQuery
 	copyIn     bool // the server reads copy data
-	copySyncs  int  // Sync messages that the client sent into the copy
+	copySyncs  int  // Sync messages that the client sent into the copy: not answered if it succeeds
+	doubtful   bool // it failed, and who knows which of them came after that: more may be answered than is outstanding
 	skipToSync bool // after an error in the extended protocol the server discards everything up to Sync
 
 	// The server's byte stream.
