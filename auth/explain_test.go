@@ -46,7 +46,11 @@ func explainCommand(t *testing.T, args []string) string {
 			from = netip.MustParseAddr(arg)
 		}
 	}
-	e := policyOf(t, policyText, env).Explain(args[0], args[1], from, today)
+	text := policyText
+	if strings.Contains(rolesText, "[databases."+args[1]+"]") {
+		text = rolesText
+	}
+	e := policyOf(t, text, env).Explain(args[0], args[1], from, today)
 	if (e.Decision == nil) == (e.Err == nil) {
 		t.Errorf("%v: decision %v, error %v", args, e.Decision, e.Err)
 	}
