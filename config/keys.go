@@ -68,8 +68,6 @@ var notYet = []later{
 	{kindTop, "http", nil},
 	{kindTop, "revocation", nil},
 	{kindTop, "peers", nil},
-	{kindTier, "guard", true},
-	{kindTier, "isolation", "shared"},
 	{kindTier, "isolation", "login"},
 	{kindRelay, "engine", "io_uring"},
 }
