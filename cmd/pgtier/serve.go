@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -103,7 +104,8 @@ func newLogger(c config.Log) (*zap.Logger, func(), error) {
 		encoder = zapcore.NewConsoleEncoder(encoding)
 	}
 	// The loops log: they must not wait for a slow terminal or disk.
-	out := &zapcore.BufferedWriteSyncer{WS: zapcore.Lock(os.Stderr), FlushInterval: 200 * time.Millisecond}
+	// Standard error is written, never synced: a log that is a file would cost an fsync at each flush.
+	out := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(struct{ io.Writer }{os.Stderr}), FlushInterval: 200 * time.Millisecond}
 	log := zap.New(zapcore.NewCore(encoder, out, level))
 	return log, func() { _ = out.Stop() }, nil
 }
