@@ -180,7 +180,7 @@ func (e *Explanation) allowed(v *verdict) {
 	keys, values := d.Timeouts.Set()
 	var timeouts []string
 	for i, key := range keys {
-		timeouts = append(timeouts, key+" "+short(values[i]))
+		timeouts = append(timeouts, key+" "+config.FormatDuration(values[i]))
 	}
 	e.line("timeouts", "%s", orNone(strings.Join(timeouts, ", ")))
 	e.line("limits", "%s", orNone(limits(d.Limits)))
@@ -195,7 +195,7 @@ func poolSize(p config.Pool) string {
 		s += fmt.Sprintf(", min %d", p.Min)
 	}
 	if p.Reserve > 0 {
-		s += fmt.Sprintf(", reserve %d after %s", p.Reserve, short(p.ReserveAfter))
+		s += fmt.Sprintf(", reserve %d after %s", p.Reserve, config.FormatDuration(p.ReserveAfter))
 	}
 	return s
 }
@@ -203,24 +203,12 @@ func poolSize(p config.Pool) string {
 func limits(l config.GrantLimits) string {
 	var out []string
 	if l.Session > 0 {
-		out = append(out, "session "+short(l.Session))
+		out = append(out, "session "+config.FormatDuration(l.Session))
 	}
 	if l.Connections > 0 {
 		out = append(out, fmt.Sprintf("connections %d", l.Connections))
 	}
 	return strings.Join(out, ", ")
-}
-
-// short writes a duration as one would in the file: 2m, not 2m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 func orNone(s string) string {

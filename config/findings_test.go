@@ -97,7 +97,20 @@ func (c *findingsCase) line(line string) {
 func (c *findingsCase) run(t *testing.T) []string {
 	dir, env := world(t)
 	write(t, filepath.Join(dir, "open"), "canary\n", 0o644)
-	text := epmt
+	cfg, findings := LoadBytes(filepath.Join(dir, "pgtier.toml"), []byte(c.edit(t, epmt)), c.environment(env))
+	if (cfg == nil) != (len(findings) > 0) {
+		t.Errorf("configuration %v with %d findings", cfg != nil, len(findings))
+	}
+	var got []string
+	for _, f := range findings {
+		got = append(got, strings.ReplaceAll(f.String(), dir+"/", ""))
+	}
+	return got
+}
+
+// edit applies the case's edits to text.
+func (c *findingsCase) edit(t *testing.T, text string) string {
+	t.Helper()
 	for _, e := range c.edits {
 		if e.old == "" {
 			text += e.new
@@ -108,20 +121,17 @@ func (c *findingsCase) run(t *testing.T) []string {
 		}
 		text = strings.Replace(text, e.old, e.new, 1)
 	}
-	cfg, findings := LoadBytes(filepath.Join(dir, "pgtier.toml"), []byte(text), func(name string) (string, bool) {
+	return text
+}
+
+// environment is env with the case's variables.
+func (c *findingsCase) environment(env Env) Env {
+	return func(name string) (string, bool) {
 		if v, ok := c.env[name]; ok {
 			return v, true
 		}
 		return env(name)
-	})
-	if (cfg == nil) != (len(findings) > 0) {
-		t.Errorf("configuration %v with %d findings", cfg != nil, len(findings))
 	}
-	var got []string
-	for _, f := range findings {
-		got = append(got, strings.ReplaceAll(f.String(), dir+"/", ""))
-	}
-	return got
 }
 
 func (c *findingsCase) render(got []string) string {

@@ -116,11 +116,30 @@ func same(t *testing.T, path string, v any, n *node) {
 	}
 }
 
+// sound is a small configuration that needs no files, with roles of every sort.
+const sound = `config_version = 1
+inline_secrets = true
+listen.address = "127.0.0.1:1"
+servers.s.host = "h"
+identities.a.password = "p"
+[databases.d]
+server = "s"
+vars = { v = "x" }
+tiers.ro = { login = "l", password = "p", role = "{database}_{v}" }
+tiers.rw = { login = "m", password = "p", role = "{identity}{role}", session_state = "reject", settings = { a = 1 } }
+[[grants]]
+to = "a"
+database = "d"
+tiers = ["ro", "rw"]
+role = "r"
+`
+
 // FuzzLoad: no text makes Load panic, and there is a configuration exactly when nothing was found.
 func FuzzLoad(f *testing.F) {
 	f.Add(epmt)
 	f.Add("config_version = 1\n[listen]\naddress = '127.0.0.1:1'\n[[grants]]\nto = 5\n")
 	f.Add("grants = [{}, 1]\ndenies = []\nidentities = 1\ngroups = {a = 1}\nservers = {a = {}}\n[databases.a.tiers]\nro = 1\n")
+	f.Add(sound)
 	f.Fuzz(func(t *testing.T, src string) {
 		if strings.Contains(src, "command") {
 			return // no fuzzer runs programs
@@ -131,6 +150,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		if !slices.IsSortedFunc(findings, func(a, b Finding) int { return a.Pos.Line - b.Pos.Line }) {
 			t.Error("findings are not in the order of the file")
+		}
+		if cfg != nil && len(Diff(cfg, cfg)) > 0 {
+			t.Errorf("different from itself: %v", Diff(cfg, cfg))
 		}
 	})
 }

@@ -176,3 +176,9 @@ func TestRolesOfTiers(t *testing.T) {
 		t.Errorf("defaults %q, %d, %q, %v", ro.SessionState, ro.MaxPrepared, ro.Isolation, ro.Guard)
 	}
 }
+
+func TestSoundIsSound(t *testing.T) {
+	if _, findings := load1(t, sound); len(findings) > 0 {
+		t.Error(findings)
+	}
+}

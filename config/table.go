@@ -171,13 +171,16 @@ func (t *table) tables(name string, k kind) []*table {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// join is the path of a key of this table, quoted as TOML wants it.
-func (t *table) join(name string) string {
+// join is the path of a key of this table.
+func (t *table) join(name string) string { return join(t.path, name) }
+
+// join is path with one more step, quoted as TOML wants it.
+func join(path, name string) string {
 	if !bareKey.MatchString(name) {
 		name = strconv.Quote(name)
 	}
-	if t.path == "" {
+	if path == "" {
 		return name
 	}
-	return t.path + "." + name
+	return path + "." + name
 }
