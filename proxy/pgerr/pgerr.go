@@ -76,6 +76,13 @@ func (e *Error) AsFatal() *Error {
 	return &c
 }
 
+// AsError returns a copy of e with severity ERROR, for a session that lives on: drivers close the connection at FATAL.
+func (e *Error) AsError() *Error {
+	c := *e
+	c.Severity = "ERROR"
+	return &c
+}
+
 func (e *Error) Error() string { return e.Message + " (SQLSTATE " + e.Code + ")" }
 
 // From returns the *Error inside err, or XX000 with a new incident id, which the caller logs together with err.

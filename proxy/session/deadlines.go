@@ -13,6 +13,7 @@ import (
 // asks for the earliest and calls Expired when it has passed; nothing is polled.
 type deadlines struct {
 	state       int64 // of the present state: login, query_wait, client_idle
+	login       int64 // until the welcome
 	request     int64 // query: since the request began
 	idleTx      int64 // idle_transaction: since the last ReadyForQuery in a transaction
 	transaction int64 // transaction: since the lease began
@@ -24,7 +25,8 @@ type deadlines struct {
 // start sets what runs from the session's first moment on.
 func (d *deadlines) start(decision *auth.Decision, now int64) {
 	if t := decision.Timeouts.Login; t > 0 {
-		d.state = now + int64(t)
+		d.login = now + int64(t)
+		d.state = d.login
 	}
 	if t := decision.Limits.Session; t > 0 {
 		d.access, d.accessWhy = now+int64(t), "session limit "+t.String()
@@ -52,11 +54,16 @@ func (d *deadlines) enter(s *Session, next State, now int64) {
 	case Idle:
 		d.state = after(now, t.ClientIdle)
 	case Waiting:
-		if s.welcomed || d.state == 0 {
-			d.state = after(now, t.QueryWait)
+		d.state = after(now, t.QueryWait)
+		if !s.welcomed && d.login != 0 && (d.state == 0 || d.login < d.state) {
+			d.state = d.login
 		}
 		if s.welcomed {
 			d.notify = after(now, t.QueryWaitNotify)
+		}
+	case Preparing:
+		if !s.welcomed {
+			d.state = d.login
 		}
 	case Linked:
 		d.state = 0
@@ -150,7 +157,7 @@ func (s *Session) stateExpired(st *Step) {
 			return
 		}
 		st.Do |= Withdraw
-		s.refuseNext(st, e)
+		s.refuseNext(st, e.AsError())
 	default:
 		s.close(st, ReasonTimeout, pgerr.Fatal(pgerr.CannotConnectNow, "login timed out"))
 	}
