@@ -182,3 +182,13 @@ func superuser(t testing.TB, p *harness.Endpoint) *pgx.Conn {
 	t.Helper()
 	return connect(t, p.Cluster.SuperuserURL(p.EPMT.Database))
 }
+
+// wantErrorOf returns the SQLSTATE of err, which must have one.
+func wantErrorOf(t testing.TB, err error) string {
+	t.Helper()
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want an error of the server's", err)
+	}
+	return e.Code
+}

@@ -17,25 +17,19 @@ import (
 type Daemon struct {
 	*Endpoint
 
-	t    testing.TB
-	cmd  *exec.Cmd
-	out  lockedBuffer
-	done chan struct{}
+	t     testing.TB
+	setup *setup
+	cmd   *exec.Cmd
+	out   lockedBuffer
+	done  chan struct{} // closed when cmd has ended
 }
 
 // Spawn builds the program, once for a test binary, and runs `pgtier serve` until the end of the test.
 func Spawn(t testing.TB, o Options) *Daemon {
 	t.Helper()
 	s := newSetup(t, o)
-	d := &Daemon{Endpoint: s.endpoint, t: t, cmd: Command(t, s.env, "serve", "--config", s.file), done: make(chan struct{})}
-	d.cmd.Stderr = &d.out
-	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(d.done)
-		_ = d.cmd.Wait() // its exit code is asked for
-	}()
+	d := &Daemon{Endpoint: s.endpoint, t: t, setup: s}
+	d.start()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill() // fails only when it has ended
 		<-d.done
@@ -43,15 +37,37 @@ func Spawn(t testing.TB, o Options) *Daemon {
 			t.Logf("pgtier's log:\n%s", d.Log())
 		}
 	})
-	Eventually(t, "pgtier serve listens", func() bool {
+	return d
+}
+
+// Restart runs the program again, with the same configuration, after it has ended.
+func (d *Daemon) Restart() {
+	d.t.Helper()
+	<-d.done
+	d.start()
+}
+
+// start returns when it listens.
+func (d *Daemon) start() {
+	d.t.Helper()
+	cmd, done := Command(d.t, d.setup.env, "serve", "--config", d.setup.file), make(chan struct{})
+	cmd.Stderr = &d.out
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // its exit code is asked for
+	}()
+	d.cmd, d.done = cmd, done
+	Eventually(d.t, "pgtier serve listens", func() bool {
 		select {
-		case <-d.done:
-			t.Fatalf("pgtier serve has ended: %v\n%s", d.cmd.ProcessState, d.Log())
+		case <-done:
+			d.t.Fatalf("pgtier serve has ended: %v\n%s", cmd.ProcessState, d.Log())
 		default:
 		}
 		return listens(d.Addr())
 	})
-	return d
 }
 
 func listens(addr string) bool {
