@@ -21,9 +21,7 @@ func (v *Server) leave(st *Step, s *Session) {
 	default:
 		s.held = nil
 		if s.inBatch || v.skipToSync {
-			st.ToServer.Put(wire.AppendEmpty(st.ToServer.Own(), wire.Sync))
-			v.skipToSync = false
-			v.fifo.push(request{kind: kSync})
+			v.endBatch(st)
 		}
 		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil
 		st.Do |= Orphan
@@ -34,10 +32,19 @@ func (v *Server) leave(st *Step, s *Session) {
 	}
 }
 
+// endBatch sends the Sync that nobody else will send.
+func (v *Server) endBatch(st *Step) {
+	st.ToServer.Put(wire.AppendEmpty(st.ToServer.Own(), wire.Sync))
+	v.skipToSync = false
+	v.fifo.push(request{kind: kSync})
+}
+
 // cleanUp takes the next step of an orphan that has nothing outstanding: end the transaction, reset, go home.
 func (v *Server) cleanUp(st *Step) {
 	st.Server = v
 	switch {
+	case v.doubtful:
+		st.Do |= Discard
 	case v.fifo.len() > 0:
 	case v.status != wire.Idle:
 		v.send(st, ownRollback, "ROLLBACK")

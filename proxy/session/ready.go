@@ -71,6 +71,9 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	if !r.kind.ends() {
 		v.abortBatch()
 	}
+	if v.session == nil && v.skipToSync {
+		v.endBatch(st)
+	}
 	return verdict
 }
 
