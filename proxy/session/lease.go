@@ -129,6 +129,9 @@ func (v *Server) ownEnded(st *Step, what own) {
 		}
 	case what == ownSettings && !s.welcomed:
 		s.probed(st)
+	case what == ownQuestion:
+		s.answered()
+		s.requestEnded(st)
 	default:
 		s.requestEnded(st)
 	}
@@ -148,7 +151,7 @@ func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 	case what == ownQuestion:
 		// As with a statement_timeout of a millisecond. What cannot be carried stays where it is.
 		s.pinned |= sqlscan.OpaqueSetting
-		s.marks = nil
+		s.asking = nil
 		s.requestEnded(st)
 		return
 	}
@@ -200,7 +203,7 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 // requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
 // the release rule.
 func (s *Session) requestEnded(st *Step) {
-	if s.marks != nil && s.state == Linked && s.srv.clean() && s.recall(st) {
+	if s.state == Linked && s.srv.clean() && (s.recall(st) || !s.mayRelease() && !s.inBatch && s.adjust(st)) {
 		return
 	}
 	if s.state == Linked && s.mayRelease() {

@@ -115,7 +115,6 @@ type marks struct {
 	note
 	requests int
 	failed   bool
-	asked    bool // the server has been asked what the settings are
 }
 
 // remember takes note of a request that is sent to the server.
@@ -144,34 +143,32 @@ func (s *Session) remember(n *note) {
 }
 
 // recall is called when the server is outside a transaction with nothing outstanding. It turns the marks into pins, asks
-// the server for the settings that may have changed, and reports whether the lease has to go on for that.
+// the server for the settings that may have changed, and reports whether the lease has to go on for that. What the client
+// sends while the question is under way makes new marks, and so another question.
 func (s *Session) recall(st *Step) (busy bool) {
 	m := s.marks
 	if m == nil {
 		return false
 	}
-	if !m.asked {
-		if s.Decision.Tier.SessionState == "ignore" {
-			m.pins = 0
-		}
-		if !(m.failed && m.requests == 1) {
-			s.pinned |= m.pins
-		} else {
-			s.pinned |= m.pins & (sqlscan.AdvisoryLock | sqlscan.Prepares) // these survive a rollback
-		}
-		if !m.failed {
-			s.pinned &^= m.frees
-		}
-		if sql := m.question(s); sql != "" {
-			m.asked = true
-			s.srv.send(st, ownQuestion, sql)
-			return true
-		}
-	} else {
-		s.answered(m)
-	}
 	s.marks = nil
-	return s.adjust(st)
+	if s.Decision.Tier.SessionState == "ignore" {
+		m.pins = 0
+	}
+	if !(m.failed && m.requests == 1) {
+		s.pinned |= m.pins
+	} else {
+		s.pinned |= m.pins & (sqlscan.AdvisoryLock | sqlscan.Prepares) // these survive a rollback
+	}
+	if !m.failed {
+		s.pinned &^= m.frees
+	}
+	sql := m.question(s)
+	if sql == "" {
+		return false
+	}
+	s.asking = m
+	s.srv.send(st, ownQuestion, sql)
+	return true
 }
 
 // adjust sends the settings that the client should have and the server has not, as after RESET of something that the
@@ -217,7 +214,9 @@ func (m *marks) question(s *Session) string {
 }
 
 // answered takes over what the server said.
-func (s *Session) answered(m *marks) {
+func (s *Session) answered() {
+	m := s.asking
+	s.asking = nil
 	have := s.srv.current.Map()
 	want := s.want.Map()
 	initial := s.startup.Map()

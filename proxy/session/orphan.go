@@ -23,7 +23,7 @@ func (v *Server) leave(st *Step, s *Session) {
 		if s.inBatch || v.skipToSync {
 			v.endBatch(st)
 		}
-		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil
+		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil || s.asking != nil
 		st.Do |= Orphan
 		if v.fifo.hasClients() {
 			st.Do |= CancelServer

@@ -72,6 +72,7 @@ type Session struct {
 	putBack bool            // role and settings follow a DISCARD ALL that has been sent
 	startup Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
 	marks   *marks          // what its texts may have left behind on the server; nil for most
+	asking  *marks          // what the server is being asked about; nil when it is not
 	pinned  sqlscan.Effects // what keeps its server from being released; 0 for most
 
 	// The client's byte stream.
@@ -162,7 +163,8 @@ func (s *Session) become(next State, now int64) {
 func (s *Session) MayRead() bool {
 	switch s.state {
 	case Linked:
-		return s.srv.fifo.len() < maxOutstanding
+		// What the client sends next may depend on what follows from the answer: see adjust.
+		return s.asking == nil && s.srv.fifo.len() < maxOutstanding
 	case Idle:
 		return s.refusal != nil || s.skip
 	default:
