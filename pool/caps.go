@@ -207,6 +207,19 @@ func (c *Core) domain(i int, p *Pool) *domain {
 	return d
 }
 
+// retire: how to log in has changed. Idle connections are closed now, leased ones when they come back; waiters get new ones,
+// and a refusal of the past is forgotten.
+func (c *Core) retire(p *Pool) {
+	p.epoch++
+	p.stale = p.opening
+	p.failures, p.retryAt, p.lastErr, p.refused = 0, 0, nil, nil
+	for p.conns.all.len > 0 {
+		c.close(p.conns.all.last())
+	}
+	c.settle(p)
+	c.openForWaiters(p)
+}
+
 // resize: new settings. What is too many is closed now when it is idle, and when it comes back otherwise.
 func (c *Core) resize(p *Pool, s Settings) {
 	old := p.domains

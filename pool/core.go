@@ -77,6 +77,8 @@ func (c *Core) Step(now int64, ev Event, out []Action) []Action {
 		c.tick()
 	case Resize:
 		c.resize(ev.Pool, ev.Settings)
+	case Retire:
+		c.retire(ev.Pool)
 	case Drain:
 		c.drain()
 	default:

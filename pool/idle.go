@@ -109,6 +109,9 @@ func (p *Pool) takeIdle(c *Conn) {
 // expired tells whether c is too old to be lent again. Every connection has its own deviation of up to a tenth, so
 // that connections opened together do not all end together.
 func (c *Conn) expired(now int64) bool {
+	if c.epoch != c.pool.epoch {
+		return true
+	}
 	at := c.expires()
 	return at != 0 && now >= at
 }

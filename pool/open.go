@@ -23,6 +23,11 @@ func (c *Core) opened(p *Pool, cn *Conn) {
 	p.leased++
 	p.failures, p.retryAt, p.lastErr, p.refused = 0, 0, nil, nil
 	cn.Identity, cn.pool, cn.state, cn.born, cn.spread = "", p, leased, c.now, spread(c.serial)
+	cn.epoch = p.epoch
+	if p.stale > 0 {
+		p.stale--
+		cn.epoch--
+	}
 	c.lend(cn)
 	c.openForWaiters(p)
 }
@@ -44,6 +49,9 @@ func (c *Core) openFailed(p *Pool, err error, definite bool) {
 	}
 	p.opening--
 	p.count(-1)
+	if p.stale > 0 {
+		p.stale--
+	}
 	// Logins that were under way together fail together: they count as one failure.
 	if c.now >= p.retryAt {
 		p.failures++

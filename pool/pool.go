@@ -45,6 +45,7 @@ const (
 	Lost                        // Conn: its socket ended or spoke while it was idle; answered with Close if the Core still had it
 	Tick                        // nothing: time has passed; at least once a second, more often while waiters exist
 	Resize                      // Pool, Settings: new settings
+	Retire                      // Pool: its connections, logins under way included, belong to the past: lent no more, closed when they are free
 	Drain                       // nothing: close idle connections and refuse new waiters from now on, for shutdown
 )
 
@@ -103,6 +104,7 @@ type Conn struct {
 
 	pool   *Pool
 	state  connState
+	epoch  uint32    // the pool's when its login was asked for
 	born   int64     // when it was opened
 	idled  int64     // when it became idle
 	spread int64     // -102..102: its own deviation from ServerLifetime, in 1024ths
@@ -145,6 +147,9 @@ type Pool struct {
 	failures int   // logins that failed since one succeeded
 	lastErr  error // of the latest login; nil when it succeeded
 	refused  error // lastErr when the server refused for good
+
+	epoch uint32 // counts the Retire events: connections of an earlier one are lent no more
+	stale int    // logins under way that were asked for in an earlier one
 
 	blocked   node[Pool] // its place in blockedOn's queue
 	blockedOn *domain    // the cap that it waits for

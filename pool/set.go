@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -89,4 +90,11 @@ func (s *Set) Usage(p *Pool) (leased, size int, down error) {
 		down = p.lastErr
 	}
 	return p.leased, p.set.Size, down
+}
+
+// All returns every pool, in the order in which they were made.
+func (s *Set) All() []*Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.core.order)
 }

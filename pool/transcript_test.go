@@ -153,6 +153,8 @@ func (p *player) command(f []string) (answer []string) {
 	case "resize":
 		p.settings[f[1]] = parse(p.settings[f[1]], f[2:])
 		ev = Event{Kind: Resize, Pool: p.pools[f[1]], Settings: p.settings[f[1]]}
+	case "retire":
+		ev = Event{Kind: Retire, Pool: p.pools[f[1]]}
 	case "drain":
 		ev = Event{Kind: Drain}
 	default:

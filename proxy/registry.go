@@ -106,3 +106,14 @@ func (r *registry) find(pid uint32, secret []byte) *relay.Client {
 	}
 	return p.client
 }
+
+// all returns a copy of every entry.
+func (r *registry) all() []place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]place, 0, len(r.places))
+	for _, p := range r.places {
+		list = append(list, *p)
+	}
+	return list
+}

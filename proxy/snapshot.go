@@ -14,6 +14,7 @@ import (
 type snapshot struct {
 	cfg         *config.Config
 	credentials *auth.Credentials
+	policy      *auth.Policy
 	acceptor    *startup.Acceptor
 	password    map[*config.Tier]*atomic.Int32 // which of the tier's passwords the server accepted last
 }
@@ -30,7 +31,7 @@ func (s *Server) newSnapshot(cfg *config.Config, previous *auth.Credentials) (*s
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{cfg: cfg, credentials: credentials, password: make(map[*config.Tier]*atomic.Int32)}
+	snap := &snapshot{cfg: cfg, credentials: credentials, policy: auth.NewPolicy(cfg), password: make(map[*config.Tier]*atomic.Int32)}
 	for _, db := range cfg.Databases {
 		for _, tier := range db.Tiers {
 			snap.password[tier] = new(atomic.Int32)
@@ -38,7 +39,7 @@ func (s *Server) newSnapshot(cfg *config.Config, previous *auth.Credentials) (*s
 	}
 	snap.acceptor = startup.New(startup.Config{
 		TLS: tlsConfig, RequireTLS: cfg.Listen.RequireTLS, MaxPacket: cfg.Limits.StartupPacket,
-		Credentials: credentials, Policy: auth.NewPolicy(cfg), Throttle: s.throttle, Log: s.log, Refuse: s.refusing,
+		Credentials: credentials, Policy: snap.policy, Throttle: s.throttle, Log: s.log, Refuse: s.refusing,
 	})
 	return snap, nil
 }
@@ -55,20 +56,24 @@ func (s *Server) refusing() *pgerr.Error {
 
 // pool returns the pool of a tier and role.
 func (s *Server) pool(tier *config.Tier, role string) *pool.Pool {
+	if tier.Isolation == "shared" {
+		role = "" // one pool for all of them
+	}
+	return s.pools.Pool(pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}, s.poolSettings(tier))
+}
+
+func (s *Server) poolSettings(tier *config.Tier) pool.Settings {
 	limits := s.snapshot.Load().cfg.Limits
 	serverName := ""
 	if tier.Database.Server != nil {
 		serverName = tier.Database.Server.Name
 	}
-	if tier.Isolation == "shared" {
-		role = "" // one pool for all of them
-	}
-	return s.pools.Pool(pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}, pool.Settings{
+	return pool.Settings{
 		Size: tier.Pool.Size, Min: tier.Pool.Min, Reserve: tier.Pool.Reserve, ReserveAfter: tier.Pool.ReserveAfter,
 		ServerIdle: tier.Timeouts.ServerIdle, ServerLifetime: tier.Timeouts.ServerLifetime,
 		LoginRetry: tier.Timeouts.ServerLoginRetry,
 		Server:     serverName, PerServer: limits.PerServer, PerDatabase: limits.PerDatabase,
-	})
+	}
 }
 
 // warm makes the pools that keep connections open before anybody asks for one.

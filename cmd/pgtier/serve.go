@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,6 +27,9 @@ func newServeCommand() *cobra.Command {
 SIGTERM or SIGINT: finish running transactions, refuse new clients with 57P03, then stop. A second signal ends
 everything at once; so does the configured timeouts.shutdown.
 
+SIGHUP: read the configuration again. Everything but [listen] and [relay] takes effect at once; sessions that lose access
+are ended; a file with mistakes changes nothing.
+
 The log goes to standard error: one line for each session that ends, with who had which tier and role, and why it ended.
 
 Exit codes: 0 stopped as asked, every transaction finished; 1 something failed, or sessions were cut short;
@@ -40,13 +44,18 @@ Exit codes: 0 stopped as asked, every transaction finished; 1 something failed, 
 		if err != nil {
 			return err
 		}
-		return serveConfig(cmd.Context(), cfg, func([]string) {})
+		return serveReloading(cmd.Context(), cfg, func() (*config.Config, error) { return loadConfig(*flag) }, func([]string) {})
 	}
 	return cmd
 }
 
 // serveConfig runs the proxy until ctx ends or a signal asks it to stop. ready is called with the addresses once it listens.
 func serveConfig(ctx context.Context, cfg *config.Config, ready func(addrs []string)) error {
+	return serveReloading(ctx, cfg, nil, ready)
+}
+
+// serveReloading is serveConfig that also takes SIGHUP, for which load reads the configuration again; nil: there is none.
+func serveReloading(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), ready func(addrs []string)) error {
 	log, flush, err := newLogger(cfg.Log)
 	if err != nil {
 		return err
@@ -62,8 +71,40 @@ func serveConfig(ctx context.Context, cfg *config.Config, ready func(addrs []str
 	for _, a := range srv.Addrs() {
 		addrs = append(addrs, a.String())
 	}
+	if load != nil {
+		defer onHangup(func() { reload(srv, log, load) })()
+	}
 	ready(addrs)
 	return srv.Serve(ctx, hurry)
+}
+
+// onHangup calls fn at each SIGHUP, one at a time, until stop is called.
+func onHangup(fn func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range signals {
+			fn()
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		wg.Wait()
+	}
+}
+
+// reload puts the file's new content in force. A file with mistakes changes nothing, loudly: a configuration that cannot be
+// used must never widen access.
+func reload(srv *proxy.Server, log *zap.Logger, load func() (*config.Config, error)) {
+	cfg, err := load()
+	if err == nil {
+		err = srv.Reload(cfg)
+	}
+	if err != nil {
+		log.Error("reload refused, the old configuration stays in force", zap.Error(err))
+	}
 }
 
 // stopSignals returns a context that the first SIGTERM or SIGINT ends, and a channel that the second one closes.

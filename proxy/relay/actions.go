@@ -109,6 +109,8 @@ func (l *Loop) task(t *task) {
 		l.carry(t.action)
 	case taskMoved:
 		l.moved(t.server, t.action)
+	case taskPool:
+		l.pool(t.event)
 	case taskDrain:
 		l.drain()
 	case taskStop:

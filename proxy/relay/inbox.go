@@ -21,6 +21,7 @@ const (
 	taskCancelled                 // server: a cancel request for it is over
 	taskAction                    // action: of the pool's, about a connection or waiter of this loop
 	taskMoved                     // server, action: registered nowhere; granted to a waiter of this loop
+	taskPool                      // event: of the pool's, from outside the loops
 	taskDrain
 	taskStop
 )
@@ -31,6 +32,7 @@ type task struct {
 	server *serverConn
 	pool   *pool.Pool
 	action pool.Action
+	event  pool.Event
 	dial   *DialError
 	err    *pgerr.Error
 	reason session.Reason

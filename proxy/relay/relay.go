@@ -166,6 +166,9 @@ func (g *Group) Kill(c *Client, reason session.Reason, e *pgerr.Error) {
 	c.loop.post(task{do: taskKill, client: c, err: e, reason: reason})
 }
 
+// Tell tells the pools of an event that comes from outside: Resize, Retire.
+func (g *Group) Tell(ev pool.Event) { g.loops[0].post(task{do: taskPool, event: ev}) }
+
 // Drain ends every session as soon as it has no transaction, and returns when none is left or ctx ends.
 func (g *Group) Drain(ctx context.Context) error {
 	for _, l := range g.loops {

@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pgtier/pgtier/config"
+	"github.com/pgtier/pgtier/pool"
+	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/session"
+)
+
+// Reload puts a new configuration in force, whole or not at all. Logins under way finish by the old one. Pools take their new
+// sizes; those whose way to log in has changed replace their server connections as these come back. Sessions whose access
+// has ended are ended with 57P01, in a transaction too. What needs a restart (listen, relay) stays as it is and is said in the
+// log each time. Not safe for concurrent use.
+func (s *Server) Reload(cfg *config.Config) error {
+	old := s.snapshot.Load()
+	changes := config.Diff(old.cfg, cfg)
+	next := *cfg
+	next.Listen, next.Relay = old.cfg.Listen, old.cfg.Relay
+	snap, err := s.newSnapshot(&next, old.credentials)
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	s.snapshot.Store(snap)
+	for _, c := range changes {
+		s.log.Info("configuration changed", zap.String("change", c.String()))
+	}
+	s.profiles.Forget(nil)
+	s.roles.Forget()
+	s.reloadPools(old, snap)
+	ended := s.endAccess(snap)
+	s.warm(snap)
+	s.log.Info("reloaded", zap.Int("changes", len(changes)), zap.Int("sessions_ended", ended))
+	return nil
+}
+
+// reloadPools gives each pool its new settings, and replaces the connections of those that log in otherwise now.
+func (s *Server) reloadPools(old, snap *snapshot) {
+	for _, p := range s.pools.All() {
+		was, is := old.tier(p.Key), snap.tier(p.Key)
+		if is != nil {
+			s.relay.Tell(pool.Event{Kind: pool.Resize, Pool: p, Settings: s.poolSettings(is)})
+		}
+		if is == nil || was == nil || !sameLogin(was, is, p.Key.Role) {
+			s.relay.Tell(pool.Event{Kind: pool.Retire, Pool: p})
+		}
+	}
+}
+
+// sameLogin reports whether server connections of both tiers are interchangeable.
+func sameLogin(a, b *config.Tier, role string) bool {
+	x, y := target(a, role), target(b, role)
+	x.ConnectTimeout, y.ConnectTimeout = 0, 0
+	return reflect.DeepEqual(x, y)
+}
+
+// endAccess ends the sessions that would not get what they have by the new configuration. It returns how many.
+func (s *Server) endAccess(snap *snapshot) (n int) {
+	for _, p := range s.registry.all() {
+		why := s.lost(snap, p)
+		if why == "" || p.client == nil {
+			continue
+		}
+		d := p.decision
+		s.relay.Kill(p.client, session.ReasonExpired, pgerr.Fatal(pgerr.AdminShutdown,
+			"terminating connection: access to tier %q on %q ended (%s)", d.Tier.Name, d.Tier.Database.Name, why))
+		n++
+	}
+	return n
+}
+
+// lost says why a session has lost what it has; "" when it has not.
+func (s *Server) lost(snap *snapshot, p place) string {
+	d := p.decision
+	if !snap.credentials.Known(d.Identity) {
+		return "identity removed or disabled"
+	}
+	from := p.addr.Addr()
+	now, refused := snap.policy.Resolve(d.Identity, d.Tier.Database.Name, d.Tier.Name, from, time.Now())
+	switch {
+	case refused != nil:
+		return "configuration reloaded"
+	case now.Role != d.Role || now.Tier.Isolation != d.Tier.Isolation || now.Tier.Guard != d.Tier.Guard:
+		return "its role has changed"
+	}
+	return ""
+}
