@@ -48,6 +48,7 @@ const (
 	ownNone     own = iota
 	ownReset        // DISCARD ALL between identities or sessions
 	ownSettings     // the client's settings
+	ownRestore      // the same, behind a request of the client's that has changed them
 	ownRollback     // the transaction of a client that left
 	ownParse        // a statement that this server lacked
 	ownClose        // a statement evicted from this server
@@ -61,8 +62,8 @@ type request struct {
 	kind kind
 	mode mode
 	own  own
-	stmt *statement   // Parse and Close of a shared statement
-	name string       // the client's name for it
+	stmt *statement   // the shared statement that it is about
+	name string       // Parse and Close: the client's name for it
 	err  *pgerr.Error // refused: what the client is told
 }
 

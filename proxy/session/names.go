@@ -25,10 +25,10 @@ func (s *Session) bind(st *Step, size int, frame []byte) verdict {
 	}
 	q := s.find(st, name)
 	s.remember(s.noteFor(name))
-	v := s.expect(kBind)
 	if q == "" {
-		return v
+		return s.expect(kBind)
 	}
+	s.expectOf(kBind, s.named[string(name)])
 	own, at := wire.Begin(st.ToServer.Own(), wire.Bind)
 	own = append(append(own, portal...), 0)
 	own = append(append(own, q...), 0)
@@ -55,10 +55,10 @@ func (s *Session) describe(st *Step, size int, frame []byte) verdict {
 		return s.expect(kDescribe)
 	}
 	q := s.find(st, name)
-	v := s.expect(kDescribe)
 	if q == "" {
-		return v
+		return s.expect(kDescribe)
 	}
+	s.expectOf(kDescribe, s.named[string(name)])
 	own, at := wire.Begin(st.ToServer.Own(), wire.Describe)
 	own = append(append(append(own, 'S'), q...), 0)
 	st.ToServer.Put(wire.End(own, at))
@@ -90,6 +90,12 @@ func (s *Session) closeTarget(st *Step, size int, frame []byte) verdict {
 	s.inBatch = true
 	s.srv.fifo.push(request{kind: kClose, mode: faked, stmt: q, name: string(name)})
 	return drop
+}
+
+// expectOf records a request about q, which may be nil. The server is not skipping.
+func (s *Session) expectOf(k kind, q *statement) {
+	s.inBatch = true
+	s.srv.fifo.push(request{kind: k, stmt: q})
 }
 
 // find sees to it that the server has the statement that the client calls name, and returns its name there; "" when the

@@ -37,7 +37,9 @@ func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
 	case v.session == nil:
 		v.cleanUp(st)
 	default:
-		st.ToClient.Pass(at, at+size)
+		if !v.session.holdReady() {
+			st.ToClient.Pass(at, at+size)
+		}
 		v.session.requestEnded(st)
 	}
 	return taken
@@ -55,6 +57,9 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	}
 	if r.mode == skipped && r.kind == kQuery {
 		return v.ownFailed(size, frame)
+	}
+	if !v.retireStale(r, size, frame) {
+		return more
 	}
 	verdict := v.mine(r)
 	if r.mode == refused && verdict == pass {
@@ -144,7 +149,10 @@ func (v *Server) parameter(st *Step, size int, frame []byte) verdict {
 	v.report(string(name), string(value))
 	r := v.fifo.first()
 	verdict := v.mine(r)
-	if verdict == pass && tracked[lower(string(name))] && quotable(string(value)) {
+	if r != nil && r.own == ownRestore && v.session != nil {
+		return pass // the client has been told of the change that is taken back
+	}
+	if verdict == pass && tracked[lower(string(name))] && quotable(string(value)) && (v.session.marks == nil || !v.session.marks.discarded) {
 		v.session.want = v.session.want.With(string(name), string(value))
 		v.current = v.current.With(string(name), string(value))
 	}

@@ -11,7 +11,7 @@ type statement struct {
 	name    string // on servers: pgtier_<n>
 	body    []byte // what follows the name in Parse: string query \0 | int16 n | n * int32 type
 	refs    int    // client names that mean it; guarded by Statements.mu
-	solo    bool   // too long to be looked up: not in the index
+	solo    bool   // not in the index: too long to be looked up, or retired; guarded by Statements.mu
 	isQuery bool   // a simple query on its way, not a prepared statement
 	note    *note  // what running it leaves behind; nil for most
 }
@@ -67,6 +67,16 @@ func (x *Statements) giveBack(q *statement) {
 	q.refs--
 	if q.refs == 0 && !q.solo {
 		delete(x.byBody, string(q.body))
+	}
+}
+
+// retire takes q out of the index: whoever prepares its text from now on gets another statement.
+func (x *Statements) retire(q *statement) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if body := string(q.body); x.byBody[body] == q {
+		q.solo = true
+		delete(x.byBody, body)
 	}
 }
 
