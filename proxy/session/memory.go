@@ -303,7 +303,4 @@ func (s *Session) dropNamed() {
 		s.texts.giveBack(q)
 	}
 	s.named = nil
-	if s.unnamed != nil {
-		s.unnamed.valid = false
-	}
 }

@@ -81,8 +81,8 @@ func (s *Session) closeTarget(st *Step, size int, frame []byte) verdict {
 	name, _, ok := wire.CString(frame[wire.HeaderSize+1:])
 	q := s.named[string(name)]
 	if !ok || q == nil {
-		if len(name) == 0 && s.unnamed != nil {
-			s.unnamed.valid = false
+		if len(name) == 0 {
+			s.forgetUnnamed()
 		}
 		return s.expect(kClose) // an unknown name is no error, and the server says so
 	}
@@ -137,10 +137,25 @@ func (s *Session) noteFor(name []byte) *note {
 	return nil
 }
 
-// restoreUnnamed parses the client's unnamed statement on a server that lacks it.
+// forgetUnnamed is called when neither the client nor the server has an unnamed statement any more.
+func (s *Session) forgetUnnamed() {
+	s.srv.prepared.unnamedOf = nil
+	if s.unnamed != nil {
+		s.unnamed.valid = false
+	}
+}
+
+// restoreUnnamed parses the client's unnamed statement on a server that lacks it. A client that has none must not find the
+// one that another client left.
 func (s *Session) restoreUnnamed(st *Step) {
 	u, v := s.unnamed, s.srv
-	if u == nil || !u.valid || v.prepared.unnamedOf == s && v.prepared.unnamedRev == u.rev {
+	if u == nil || !u.valid {
+		s.forgetUnnamed()
+		v.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
+		st.ToServer.Put(appendClose(st.ToServer.Own(), ""))
+		return
+	}
+	if v.prepared.unnamedOf == s && v.prepared.unnamedRev == u.rev {
 		return
 	}
 	v.prepared.unnamedOf, v.prepared.unnamedRev = s, u.rev
