@@ -1,0 +1,17 @@
+// Package attack has the attacks that were tried on pgtier, each as a test: what one client sends to reach another's bytes,
+// identity or transaction, or to bring the process down. It has no code but tests.
+package attack
+
+import (
+	"os"
+	"testing"
+
+	"github.com/pgtier/pgtier/integration/harness"
+	"github.com/pgtier/pgtier/integration/pgtest/testpg"
+)
+
+func TestMain(m *testing.M) {
+	code := testpg.Main(m)
+	harness.RemoveProgram()
+	os.Exit(code)
+}
