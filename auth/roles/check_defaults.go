@@ -26,8 +26,8 @@ func (c *checkup) defaultPrivileges() {
 	}
 	for _, schema := range c.usable() {
 		for _, maker := range c.makersIn(schema) {
-			if c.reaches[maker.OID] {
-				continue // one has every right on what one makes
+			if c.reaches[maker.OID] || slices.Contains(c.readers, maker.Name) {
+				continue // one has every right on what one makes; and what a reader makes is a finding itself
 			}
 			for _, future := range futures[c.tier.Name] {
 				c.future(schema, maker, future.objects, future.privileges)

@@ -19,7 +19,7 @@ func loginFailed(w *wanted, err error) Finding {
 	text := err.Error()
 	switch code := sqlState(err); {
 	case code == "28P01":
-		f.Hint = fmt.Sprintf("set the configured password with psql: \\password %s; or create the role", login)
+		f.Hint = fmt.Sprintf("set the configured password with psql: \\password %s; the role may also be missing, or its VALID UNTIL be over", login)
 	case code == "28000" && strings.Contains(text, "not permitted to log in"):
 		f.Fix = []string{"ALTER ROLE " + login + " LOGIN;"}
 	case code == "28000" && strings.Contains(text, "does not exist"):

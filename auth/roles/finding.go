@@ -63,7 +63,15 @@ func (f Findings) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, "        %s\n", sql)
 		}
 	}
-	fmt.Fprintf(&b, "%d errors, %d warnings, %d notes\n", f.count(Error), f.count(Warning), f.count(Note))
+	var counts []string
+	for _, s := range []Severity{Error, Warning, Note} {
+		count := fmt.Sprintf("%d %ss", f.count(s), s)
+		if f.count(s) == 1 {
+			count = "1 " + string(s)
+		}
+		counts = append(counts, count)
+	}
+	b.WriteString(strings.Join(counts, ", ") + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

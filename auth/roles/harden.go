@@ -56,6 +56,8 @@ func (h Hardening) WriteScript(w io.Writer, major int, undo bool) error {
 	list := changes(major, h.Database, []string{"plpgsql", "sql"})
 	if undo {
 		slices.Reverse(list)
+		// Since 15 PUBLIC may not create anything in public by default.
+		list = slices.DeleteFunc(list, func(c change) bool { return c.kind == "SCHEMA" && major >= 15 })
 	}
 	for rest := list; len(rest) > 0; {
 		n := 1
@@ -83,6 +85,9 @@ func (h Hardening) statements(list []change, undo bool) []string {
 	on := m.privilege + " ON " + m.kind + " " + strings.Join(names, ", ")
 	keep := idents(append(slices.Clone(m.keep), h.Keep...))
 	if undo {
+		if m.kind == "DATABASE" || m.kind == "SCHEMA" {
+			keep = "" // the admin tier often owns them, and an owner's rights were there before
+		}
 		return optional([]string{"GRANT " + on + " TO PUBLIC;"}, "REVOKE "+on+" FROM ", keep)
 	}
 	return optional([]string{"REVOKE " + on + " FROM PUBLIC;"}, "GRANT "+on+" TO ", keep)
@@ -219,6 +224,11 @@ func (h Hardening) state(ctx context.Context, conn *pgconn.PgConn) (*state, erro
 	s := &state{graph: newGraph(all, nil), list: changes(one[0].major(), h.Database, trusted(rows)), has: granted(rows), done: record{}}
 	if login := s.graph.byOID[one[0].Login]; login == nil || !login.Superuser {
 		return nil, errors.New("only a superuser can revoke privileges on PostgreSQL's own functions")
+	}
+	for _, name := range h.Keep {
+		if s.graph.byName[name] == nil {
+			return nil, fmt.Errorf("role %q does not exist, and so cannot keep anything", name)
+		}
 	}
 	for _, x := range saved {
 		if err := json.Unmarshal([]byte(x.Text), &s.done); err != nil {

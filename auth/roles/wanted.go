@@ -13,14 +13,15 @@ import (
 
 // wanted is what the configuration says about one tier.
 type wanted struct {
-	tier   *config.Tier
-	roles  []string       // that sessions of the tier may run as, sorted; none when they run as the login
-	others []*wanted      // the other tiers on the same server, of all databases
-	demand int            // server connections that all tiers on the server may open together
-	logins map[string]int // of these, those of each login
-	limits map[string]int // of these, those to each database of the server
-	makers []string       // roles that the admin tier of the database creates objects as
-	admin  *config.Tier   // of the same database; nil when there is none
+	tier    *config.Tier
+	roles   []string       // that sessions of the tier may run as, sorted; none when they run as the login
+	others  []*wanted      // the other tiers on the same server, of all databases
+	demand  int            // server connections that all tiers on the server may open together
+	logins  map[string]int // of these, those of each login
+	limits  map[string]int // of these, those to each database of the server
+	makers  []string       // roles that the admin tier of the database creates objects as
+	readers []string       // roles of the reading tier of the database
+	admin   *config.Tier   // of the same database; nil when there is none
 }
 
 // wantedOf works out all tiers, from the least to the most powerful within each database.
@@ -43,8 +44,11 @@ func wantedOf(cfg *config.Config, policy *auth.Policy, now time.Time) []*wanted 
 			if o != w {
 				w.others = append(w.others, o)
 			}
-			if o.tier == w.admin {
+			switch {
+			case o.tier == w.admin:
 				w.makers = o.sessionRoles()
+			case o.tier == w.tier.Database.Tiers["ro"]:
+				w.readers = append(slices.Clone(o.sessionRoles()), o.tier.Login)
 			}
 			n := o.connections()
 			w.demand += n

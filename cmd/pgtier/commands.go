@@ -8,6 +8,8 @@ var commands = []func() *cobra.Command{
 	newDemoCommand,
 	newCheckCommand,
 	newExplainCommand,
+	newDoctorCommand,
+	newHardenCommand,
 	newHashPasswordCommand,
 	newVersionCommand,
 }

@@ -16,6 +16,9 @@ const (
 // errRefused is explain's answer that access is refused: its output says so, and there is nothing to add.
 var errRefused = errors.New("access is refused")
 
+// errUnhealthy is doctor's answer that something needs to be done: its output says what, and there is nothing to add.
+var errUnhealthy = errors.New("doctor has found errors or warnings")
+
 // configError marks an error as one of the configuration, whatever it is.
 type configError struct{ error }
 

@@ -20,7 +20,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	err := root.Execute()
 	var findings config.Findings
 	switch {
-	case err == nil, errors.Is(err, errRefused):
+	case err == nil, errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 	case errors.As(err, &findings):
 		// Each line begins with file:line:col, which editors and people jump to: nothing may stand before it.
 		_, _ = fmt.Fprintln(stderr, findings)
