@@ -141,7 +141,7 @@ const maxTag = wire.HeaderSize + len("DEALLOCATE ALL") + 1
 
 // tag looks for the command tags that change what pgtier remembers of the client.
 func (v *Server) tag(frame []byte) {
-	if s := v.session; s.pooled && len(frame) > wire.HeaderSize+1 && frame[wire.HeaderSize] == 'D' && frame[wire.HeaderSize+1] != 'O' {
+	if s := v.session; len(frame) > wire.HeaderSize+1 && frame[wire.HeaderSize] == 'D' && frame[wire.HeaderSize+1] != 'O' {
 		s.completed(string(frame[wire.HeaderSize : len(frame)-1]))
 	}
 }

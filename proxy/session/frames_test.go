@@ -186,6 +186,10 @@ func dataRow(dst []byte, values ...string) []byte {
 	dst, at := wire.Begin(dst, 'D')
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values)))
 	for _, v := range values {
+		if v == "NULL" {
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)))
 		dst = append(dst, v...)
 	}

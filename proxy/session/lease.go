@@ -87,10 +87,12 @@ func (s *Session) link(st *Step) {
 }
 
 // apply makes the server's settings the client's.
-func (s *Session) apply(st *Step) {
+func (s *Session) apply(st *Step) { s.applyAs(st, ownSettings) }
+
+func (s *Session) applyAs(st *Step, what own) {
 	v := s.srv
 	st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.want))
-	v.fifo.push(request{kind: kQuery, mode: skipped, own: ownSettings})
+	v.fifo.push(request{kind: kQuery, mode: skipped, own: what})
 	v.prepared.unnamedOf = nil // a simple query destroys the unnamed statement
 	v.current = s.want
 }
@@ -203,9 +205,10 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 // requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
 // the release rule.
 func (s *Session) requestEnded(st *Step) {
-	if s.state == Linked && s.srv.clean() && (s.recall(st) || !s.mayRelease() && !s.inBatch && s.adjust(st)) {
+	if s.state == Linked && s.srv.clean() && (s.recall(st) || (s.owesReady || !s.mayRelease()) && !s.inBatch && s.adjust(st)) {
 		return
 	}
+	s.payReady(st)
 	if s.state == Linked && s.mayRelease() {
 		s.release(st)
 		return

@@ -113,14 +113,15 @@ func endsWithTransaction(sql []byte) bool {
 // marks are the notes of a lease, until its transaction has ended.
 type marks struct {
 	note
-	requests int
-	failed   bool
+	requests  int
+	failed    bool
+	discarded bool // DISCARD ALL has been among them
 }
 
 // remember takes note of a request that is sent to the server.
 func (s *Session) remember(n *note) {
-	if n == nil || !s.pooled {
-		return
+	if n == nil || !s.pooled && !n.resetAll && len(n.resets) == 0 {
+		return // a session that keeps its server needs no memory but for where RESET leads
 	}
 	if s.marks == nil {
 		s.marks = &marks{}
@@ -151,6 +152,9 @@ func (s *Session) recall(st *Step) (busy bool) {
 		return false
 	}
 	s.marks = nil
+	if m.discarded {
+		s.startOver()
+	}
 	if s.Decision.Tier.SessionState == "ignore" {
 		m.pins = 0
 	}
@@ -178,7 +182,7 @@ func (s *Session) adjust(st *Step) (busy bool) {
 	if v.current == s.want {
 		return false
 	}
-	s.apply(st)
+	s.applyAs(st, ownRestore)
 	return true
 }
 
@@ -186,8 +190,10 @@ func (s *Session) adjust(st *Step) (busy bool) {
 func (m *marks) question(s *Session) string {
 	names := slices.Clone(m.names)
 	if m.resetAll {
-		for name := range s.want.Map() {
-			names = append(names, name)
+		for _, set := range []Settings{s.want, s.startup} {
+			for name := range set.Map() {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)
@@ -204,6 +210,7 @@ func (m *marks) question(s *Session) string {
 		q = append(appendLiteral(q, name), "::pg_catalog.text, pg_catalog.current_setting("...)
 		q = append(appendLiteral(q, name), ", true)"...)
 	}
+	q = m.appendDefaults(q, names)
 	if m.scan {
 		if len(q) > 0 {
 			q = append(q, " UNION ALL "...)
@@ -221,19 +228,17 @@ func (s *Session) answered() {
 	want := s.want.Map()
 	initial := s.startup.Map()
 	said := s.srv.take()
+	for _, r := range said.rows {
+		have[r.Name], want[r.Name] = r.Value, r.Value
+		if r.Value == "" && m.isReset(r.Name) {
+			said.missing = append(said.missing, r.Name)
+		}
+	}
 	for _, name := range said.missing {
 		delete(have, name)
 		delete(want, name)
-	}
-	for _, r := range said.rows {
-		was, tracked := want[r.Name]
-		have[r.Name], want[r.Name] = r.Value, r.Value
-		if (m.resetAll || slices.Contains(m.resets, r.Name)) && (!tracked || r.Value != was) {
-			// It went back to the server's default; the client's own default is what it started with.
-			delete(want, r.Name)
-			if value, ok := initial[r.Name]; ok {
-				want[r.Name] = value
-			}
+		if value, ok := initial[name]; ok && m.isReset(name) {
+			want[name] = value // the client's own default is what it started with
 		}
 	}
 	s.srv.current, s.want = fromMap(have), fromMap(want)
@@ -271,15 +276,7 @@ func (m *answer) row(frame []byte) (ok bool) {
 func (s *Session) completed(tag string) {
 	switch tag {
 	case "DISCARD ALL":
-		s.srv.forget()
-		s.srv.Identity = s.Identity
-		s.want = s.startup
-		if s.putBack { // they follow in the same write
-			s.srv.current = s.startup
-			s.putBack = false
-		}
-		s.pinned, s.marks = 0, nil
-		s.dropNamed()
+		s.discarded()
 	case "DEALLOCATE ALL":
 		s.srv.prepared.clear()
 		s.pinned &^= sqlscan.Prepares

@@ -96,7 +96,7 @@ func (s *Session) afterDiscard(st *Step) {
 	s.sendRole(st)
 	if s.startup != NoSettings {
 		st.ToServer.Put(appendChange(st.ToServer.Own(), NoSettings, s.startup))
-		s.srv.fifo.push(request{kind: kQuery, mode: skipped, own: ownSettings})
+		s.srv.fifo.push(request{kind: kQuery, mode: skipped, own: ownRestore})
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 			return s.refuseQuery(st, kQuery, e)
 		}
 	}
-	if !s.pooled && !mayShow(frame) {
+	if !s.pooled && len(frame) < size {
 		v.fifo.push(request{kind: kQuery})
 		return pass
 	}
@@ -64,7 +64,7 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 	v := s.srv
 	sql, rewritten := s.answerShow(frame[wire.HeaderSize:], len(frame)-wire.HeaderSize)
-	if !rewritten && s.pooled {
+	if !rewritten {
 		n := noteOf(textOf(frame[wire.HeaderSize:]))
 		s.remember(n)
 		sql, rewritten = s.named2sql(st, n, frame)
@@ -96,6 +96,7 @@ func (s *Session) parse(st *Step, size int, frame []byte) verdict {
 		return s.parseWhole(st, size, frame, true)
 	}
 	if !s.pooled && !s.inspects {
+		s.rememberParse(size, frame)
 		return s.expect(kParse)
 	}
 	return s.parseWhole(st, size, frame, false)

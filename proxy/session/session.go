@@ -64,16 +64,17 @@ type Session struct {
 	leaving  bool // the client is to be closed once its server is free: drain
 	cancel   bool // a cancel request waits for pgtier's own statement to end
 
-	srv     *Server
-	want    Settings // what the client's session must look like on any server
-	roles   *Roles
-	shared  bool            // isolation "shared": the role is set at each lease
-	counted bool            // in roles
-	putBack bool            // role and settings follow a DISCARD ALL that has been sent
-	startup Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
-	marks   *marks          // what its texts may have left behind on the server; nil for most
-	asking  *marks          // what the server is being asked about; nil when it is not
-	pinned  sqlscan.Effects // what keeps its server from being released; 0 for most
+	srv       *Server
+	want      Settings // what the client's session must look like on any server
+	roles     *Roles
+	shared    bool            // isolation "shared": the role is set at each lease
+	counted   bool            // in roles
+	putBack   bool            // role and settings follow a DISCARD ALL that has been sent
+	owesReady bool            // the client's last ReadyForQuery is held back: see reset.go
+	startup   Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
+	marks     *marks          // what its texts may have left behind on the server; nil for most
+	asking    *marks          // what the server is being asked about; nil when it is not
+	pinned    sqlscan.Effects // what keeps its server from being released; 0 for most
 
 	// The client's byte stream.
 	body     int  // bytes of its current frame that are still to come

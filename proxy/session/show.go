@@ -11,11 +11,6 @@ import (
 
 const showPrefix = "show pgtier."
 
-// mayShow reports whether a Query may begin with showPrefix; a session that is not pooled looks no further otherwise.
-func mayShow(frame []byte) bool {
-	return len(frame) > wire.HeaderSize && frame[wire.HeaderSize]|0x20 == 's'
-}
-
 // answerShow returns what to run instead of the query; body is the string and its zero byte, size their whole length.
 func (s *Session) answerShow(body []byte, size int) (sql string, ok bool) {
 	if len(body) != size || size < len(showPrefix) || size > 64 {
