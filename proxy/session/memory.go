@@ -49,6 +49,9 @@ func noteOf(sql []byte) *note {
 				continue
 			}
 			n.names = append(n.names, x.Name)
+			if x.Name == "session_authorization" {
+				n.names = append(n.names, "role") // which it unsets
+			}
 			if x.Default {
 				n.resets = append(n.resets, x.Name)
 			}

@@ -82,12 +82,17 @@ func (s Settings) Without(name string) Settings {
 // appendChange appends one Query frame that turns a server with settings from into one with settings to. A parameter that
 // only from has goes back to the server's default. SET and set_config are both needed: SET would take a list such as
 // search_path for one name, and set_config costs a planned SELECT.
+//
+// Who the session is comes off first and on last: the other settings may need the login's own rights, and setting
+// session_authorization unsets role.
 func appendChange(dst []byte, from, to Settings) []byte {
 	have, want := from.Map(), to.Map()
 	dst, at := wire.Begin(dst, wire.Query)
+	dst = appendUnset(dst, have, "role")
+	dst = appendUnset(dst, have, "session_authorization")
 	lists := make([]string, 0, 4)
 	for _, name := range sortedNames(want) {
-		if v, ok := have[name]; ok && v == want[name] {
+		if v, ok := have[name]; ok && v == want[name] || isIdentity(name) {
 			continue
 		}
 		if !scalar[name] {
@@ -99,18 +104,37 @@ func appendChange(dst []byte, from, to Settings) []byte {
 		dst = append(appendLiteral(dst, want[name]), ';')
 	}
 	for _, name := range sortedNames(have) {
-		if _, ok := want[name]; ok {
-			continue
+		if _, ok := want[name]; !ok && !isIdentity(name) {
+			dst = appendUnset(dst, have, name)
 		}
-		dst = append(dst, "SELECT pg_catalog.set_config("...)
-		dst = append(appendLiteral(dst, name), ",NULL,false);"...)
 	}
 	for _, name := range lists {
-		dst = append(dst, "SELECT pg_catalog.set_config("...)
-		dst = append(appendLiteral(dst, name), ',')
-		dst = append(appendLiteral(dst, want[name]), ",false);"...)
+		dst = appendConfig(dst, want, name)
 	}
+	dst = appendConfig(dst, want, "session_authorization")
+	dst = appendConfig(dst, want, "role")
 	return wire.End(append(dst, 0), at)
+}
+
+// isIdentity reports whether the parameter says who the session is.
+func isIdentity(name string) bool { return name == "role" || name == "session_authorization" }
+
+// appendUnset appends what takes a parameter of a server that has it back to its default.
+func appendUnset(dst []byte, have map[string]string, name string) []byte {
+	if _, ok := have[name]; !ok {
+		return dst
+	}
+	return append(appendLiteral(append(dst, "SELECT pg_catalog.set_config("...), name), ",NULL,false);"...)
+}
+
+// appendConfig appends what sets a parameter that is wanted.
+func appendConfig(dst []byte, want map[string]string, name string) []byte {
+	value, ok := want[name]
+	if !ok {
+		return dst
+	}
+	dst = append(appendLiteral(append(dst, "SELECT pg_catalog.set_config("...), name), ',')
+	return append(appendLiteral(dst, value), ",false);"...)
 }
 
 func sortedNames(m map[string]string) []string {
