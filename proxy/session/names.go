@@ -114,7 +114,7 @@ func (s *Session) find(st *Step, name []byte) (serverName string) {
 		}
 		return ""
 	}
-	if v.prepared.use(q) {
+	if q = s.reread(name, q); v.prepared.use(q) {
 		return q.name
 	}
 	s.makeRoom(st)

@@ -162,7 +162,7 @@ func (s *Session) parseNamed(st *Step, name string, length int, body []byte) ver
 	}
 	var q *statement
 	if whole := len(body) == length; whole && length <= wholeFrame {
-		q = s.texts.take(body)
+		q = s.texts.take(body, s.reads())
 	} else {
 		q = s.texts.takeSolo()
 		q.body = append(q.body, body...)

@@ -85,6 +85,7 @@ type Session struct {
 	skip    bool         // after a refused extended request: drop everything up to Sync
 
 	named   map[string]*statement // the client's prepared statements by its names for them; nil until the first
+	reading reading               // how it reads their texts
 	unnamed *unnamed              // its unnamed statement; nil until the first
 	saving  *statement            // gets the body that streams through
 	held    []byte                // a frame that is looked at as a whole before any of it is sent on

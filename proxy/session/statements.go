@@ -5,42 +5,49 @@ import (
 	"sync"
 )
 
-// statement is one distinct query text with its parameter types. All clients that prepare the same share it, and so do all
-// servers: it has one name there.
+// statement is one distinct query text with its parameter types, as clients with certain settings read it. All clients that
+// prepare the same share it, and so do all servers: it has one name there.
 type statement struct {
-	name    string // on servers: pgtier_<n>
-	body    []byte // what follows the name in Parse: string query \0 | int16 n | n * int32 type
-	refs    int    // client names that mean it; guarded by Statements.mu
-	solo    bool   // not in the index: too long to be looked up, or retired; guarded by Statements.mu
-	isQuery bool   // a simple query on its way, not a prepared statement
-	note    *note  // what running it leaves behind; nil for most
+	name     string   // on servers: pgtier_<n>
+	body     []byte   // what follows the name in Parse: string query \0 | int16 n | n * int32 type
+	reads    Settings // those that say what the text means; of one that is sharable
+	sharable bool     // not too long to be looked up
+	refs     int      // client names that mean it; guarded by Statements.mu
+	isQuery  bool     // a simple query on its way, not a prepared statement
+	note     *note    // what running it leaves behind; nil for most
 }
 
 // Statements is the index of the prepared statements of all sessions. Safe for concurrent use; the lock is held for a map
 // look-up, and only by Parse and Close of named statements.
 type Statements struct {
 	mu     sync.Mutex
-	byBody map[string]*statement
+	byText map[textKey]*statement
 	last   uint64
 }
 
+type textKey struct {
+	body  string
+	reads Settings
+}
+
 // NewStatements returns an empty index.
-func NewStatements() *Statements { return &Statements{byBody: make(map[string]*statement)} }
+func NewStatements() *Statements { return &Statements{byText: make(map[textKey]*statement)} }
 
 // serverPrefix begins the names of shared statements on servers. A client's own name never reaches a server unless it is
 // unknown, and then not with this prefix.
 const serverPrefix = "pgtier_"
 
-// take returns the statement with this body, whose reference the caller gives back.
-func (x *Statements) take(body []byte) *statement {
+// take returns the statement with this body for clients that read it so. The caller gives the reference back.
+func (x *Statements) take(body []byte, reads Settings) *statement {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	q := x.byBody[string(body)]
+	q := x.byText[textKey{string(body), reads}]
 	if q == nil {
 		q = x.newLocked()
 		q.body = append([]byte(nil), body...)
+		q.reads, q.sharable = reads, true
 		q.note = noteOfParse(body)
-		x.byBody[string(body)] = q
+		x.byText[textKey{string(body), reads}] = q
 	}
 	q.refs++
 	return q
@@ -51,7 +58,7 @@ func (x *Statements) takeSolo() *statement {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	q := x.newLocked()
-	q.solo, q.refs = true, 1
+	q.refs = 1
 	return q
 }
 
@@ -64,9 +71,8 @@ func (x *Statements) newLocked() *statement {
 func (x *Statements) giveBack(q *statement) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	q.refs--
-	if q.refs == 0 && !q.solo {
-		delete(x.byBody, string(q.body))
+	if q.refs--; q.refs == 0 {
+		x.removeLocked(q)
 	}
 }
 
@@ -74,9 +80,13 @@ func (x *Statements) giveBack(q *statement) {
 func (x *Statements) retire(q *statement) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if body := string(q.body); x.byBody[body] == q {
-		q.solo = true
-		delete(x.byBody, body)
+	x.removeLocked(q)
+}
+
+// removeLocked takes q out of the index, unless another has taken its place.
+func (x *Statements) removeLocked(q *statement) {
+	if q.sharable && x.byText[textKey{string(q.body), q.reads}] == q {
+		delete(x.byText, textKey{string(q.body), q.reads})
 	}
 }
 
@@ -84,7 +94,7 @@ func (x *Statements) retire(q *statement) {
 func (x *Statements) Len() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.byBody)
+	return len(x.byText)
 }
 
 // prepared is what one server has: the shared statements, least recently used first, and whose unnamed statement.

@@ -12,7 +12,7 @@ func (s *Session) longQuery(frame []byte, size int) verdict {
 		s.pinned |= sqlscan.OpaqueSetting
 		return pass
 	}
-	s.saving = &statement{solo: true, body: append([]byte(nil), frame[wire.HeaderSize:]...), isQuery: true}
+	s.saving = &statement{body: append([]byte(nil), frame[wire.HeaderSize:]...), isQuery: true}
 	return pass
 }
 
