@@ -2,6 +2,7 @@ package roles
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -11,36 +12,40 @@ func (c *checkup) hardening() {
 	if !c.tier.Guard {
 		return
 	}
-	has := granted(c.public)
+	all := changes(c.facts.major(), c.facts.Database, trusted(c.public))
 	for _, m := range measures {
-		var fix, objects []string
-		for _, ch := range changes(c.facts.major(), c.facts.Database, trusted(c.public)) {
-			if ch.why != m.why {
-				continue
-			}
-			for _, grantee := range has[ch.key()] {
-				if c.reaches[grantee] && !c.ownsDatabase(ch, grantee) {
-					fix = append(fix, "REVOKE "+ch.privilege+" ON "+ch.object+" FROM "+c.graph.name(grantee)+";")
-					objects = append(objects, oneLine(ch.object))
-				}
-			}
-		}
-		if len(fix) == 0 {
-			continue
-		}
-		severity := Note
-		if m.escape {
-			severity = Error
-		}
-		c.add(severity, "not-hardened", fmt.Sprintf("this tier has %s on %s", m.privilege, listed(slices.Compact(objects))), m.why, fix...).
-			Hint = "all at once, with roles that keep it: pgtier harden " + show(c.tier.Database.Name)
+		c.measure(m, ofMeasure(all, m))
 	}
 	c.dynamic()
 }
 
-// ownsDatabase says whether a privilege is an owner's own: revoking it from the owner changes nothing for long.
-func (c *checkup) ownsDatabase(ch change, grantee uint32) bool {
-	return ch.kind == "DATABASE" && grantee == c.facts.Owner
+// measure reports what the tier has of what one measure takes away, through PUBLIC or a role of its own. An owner's own
+// rights are left to ro-owns and login-owns.
+func (c *checkup) measure(m measure, list []change) {
+	has := granted(c.public)
+	var objects, fix []string
+	for _, r := range slices.Sorted(maps.Keys(c.reaches)) {
+		var of []change
+		for _, ch := range list {
+			if slices.Contains(has[ch.key()], r) && (ch.kind != "DATABASE" || r != c.facts.Owner) {
+				of = append(of, ch)
+				objects = append(objects, ch.label())
+			}
+		}
+		if len(of) > 0 {
+			fix = append(fix, "REVOKE "+on(of)+" FROM "+c.graph.name(r)+";")
+		}
+	}
+	if len(fix) == 0 {
+		return
+	}
+	severity := Note
+	if m.escape {
+		severity = Error
+	}
+	slices.Sort(objects)
+	f := c.add(severity, "not-hardened", fmt.Sprintf("this tier has %s on %s", m.privilege, listed(slices.Compact(objects))), m.why, fix...)
+	f.Hint = "all at once, with roles that keep it: pgtier harden " + show(c.tier.Database.Name)
 }
 
 // dynamic lists functions that put a statement together and run it: with the caller's text in it, that is a hole which

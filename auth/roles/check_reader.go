@@ -91,22 +91,20 @@ func (c *checkup) definers() {
 // stillCan notes what a reader can do that grants of tables say nothing about.
 func (c *checkup) stillCan() {
 	has := granted(c.public)
+	all := changes(c.facts.major(), c.facts.Database, nil)
 	for _, m := range measures {
 		if !m.readers {
 			continue
 		}
-		var names, targets []string
-		for _, ch := range changes(c.facts.major(), c.facts.Database, nil) {
-			if ch.why == m.why && slices.Contains(has[ch.key()], public) {
-				targets = append(targets, strings.TrimPrefix(ch.object, "FUNCTION "))
-				if name, _, _ := strings.Cut(strings.TrimPrefix(ch.object, "FUNCTION pg_catalog."), "("); !slices.Contains(names, name) {
-					names = append(names, name)
-				}
+		open := slices.DeleteFunc(ofMeasure(all, m), func(ch change) bool { return !slices.Contains(has[ch.key()], public) })
+		var names []string
+		for _, ch := range open {
+			if name := ch.label(); !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
-		if len(targets) > 0 {
-			c.add(Note, "ro-still-can", "a reader may call "+listed(names), m.why,
-				"REVOKE EXECUTE ON FUNCTION "+strings.Join(targets, ", ")+" FROM PUBLIC;")
+		if len(open) > 0 {
+			c.add(Note, "ro-still-can", "a reader may call "+listed(names), m.why, "REVOKE "+on(open)+" FROM PUBLIC;")
 		}
 	}
 	c.add(Note, "ro-still-can", "a reader may NOTIFY, LISTEN, LOCK in ACCESS SHARE mode, and use CPU, memory and temporary files",

@@ -78,19 +78,15 @@ func (h Hardening) WriteScript(w io.Writer, major int, undo bool) error {
 // statements are those for changes of one measure.
 func (h Hardening) statements(list []change, undo bool) []string {
 	m := list[0].measure
-	var names []string
-	for _, c := range list {
-		names = append(names, strings.TrimPrefix(c.object, c.kind+" "))
-	}
-	on := m.privilege + " ON " + m.kind + " " + strings.Join(names, ", ")
+	what := on(list)
 	keep := idents(append(slices.Clone(m.keep), h.Keep...))
 	if undo {
 		if m.kind == "DATABASE" || m.kind == "SCHEMA" {
 			keep = "" // the admin tier often owns them, and an owner's rights were there before
 		}
-		return optional([]string{"GRANT " + on + " TO PUBLIC;"}, "REVOKE "+on+" FROM ", keep)
+		return optional([]string{"GRANT " + what + " TO PUBLIC;"}, "REVOKE "+what+" FROM ", keep)
 	}
-	return optional([]string{"REVOKE " + on + " FROM PUBLIC;"}, "GRANT "+on+" TO ", keep)
+	return optional([]string{"REVOKE " + what + " FROM PUBLIC;"}, "GRANT "+what+" TO ", keep)
 }
 
 // optional appends a statement about roles, unless there are none.

@@ -123,6 +123,34 @@ func changes(major int, database string, languages []string) (out []change) {
 	return out
 }
 
+// label names the object for people: functions without schema and types.
+func (c change) label() string {
+	name := strings.TrimPrefix(strings.TrimPrefix(c.object, "FUNCTION "), "pg_catalog.")
+	if c.kind == "FUNCTION" {
+		name, _, _ = strings.Cut(name, "(")
+	}
+	return name
+}
+
+// ofMeasure picks the changes of one measure.
+func ofMeasure(list []change, m measure) (out []change) {
+	for _, c := range list {
+		if c.why == m.why {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// on writes "PRIVILEGE ON KIND object, ..." of changes of one measure.
+func on(list []change) string {
+	var names []string
+	for _, c := range list {
+		names = append(names, strings.TrimPrefix(c.object, c.kind+" "))
+	}
+	return list[0].privilege + " ON " + list[0].kind + " " + strings.Join(names, ", ")
+}
+
 // granted tells who has what changes are about, by key.
 func granted(rows []privilege) map[string][]uint32 {
 	out := map[string][]uint32{}

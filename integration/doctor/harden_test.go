@@ -167,8 +167,8 @@ func TestScript(t *testing.T) {
 // With the guard on, doctor wants the hardening; its fixes are that.
 func TestGuardWantsHardening(t *testing.T) {
 	c := newClinic(t)
-	c.sql(makeApp...)
 	c.sql(powerless...)
+	c.sql(makeApp...)
 	defer c.sql(append(slices.Clone(powers), dropApp...)...)
 	c.sql(`CREATE FUNCTION run(what text) RETURNS void LANGUAGE plpgsql AS 'BEGIN EXECUTE what; END'`)
 	defer c.sql(`DROP FUNCTION run(text)`)

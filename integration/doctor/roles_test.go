@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/pgtier/pgtier/config"
@@ -56,11 +57,34 @@ func TestBrokenRoles(t *testing.T) {
 		{name: "a login with powers", admit: withRoles, change: shared, sql: makeApp,
 			want: []string{"warning rw login-grants", "warning rw login-inherits"}, after: with(powers, dropApp)},
 		{name: "a login that owns", admit: withRoles, change: shared,
-			sql: with(makeApp, powerless, []string{`CREATE TABLE mine ()`, `ALTER TABLE mine OWNER TO "epmt-rw"`}),
+			sql: with(powerless, makeApp, []string{`CREATE TABLE mine ()`, `ALTER TABLE mine OWNER TO "epmt-rw"`}),
 			// What it makes from now on is for the readers too.
 			want: []string{"warning ro default-privileges", "warning rw login-owns"},
 			after: with([]string{`DROP TABLE mine`, `ALTER DEFAULT PRIVILEGES FOR ROLE "epmt-rw" IN SCHEMA public REVOKE ALL ON TABLES FROM "epmt-ro"`},
 				powers, dropApp)},
+	} {
+		t.Run(b.name, b.run)
+	}
+}
+
+// Since PostgreSQL 16 each membership says what it is good for. One that gives rights but no SET ROLE is fine, as long as the
+// rights are not a higher tier's; one without SET ROLE is not enough for a role to run as.
+func TestMembershipsWithOptions(t *testing.T) {
+	if newClinic(t).cluster.Binaries.Major < 16 {
+		t.Skip("memberships have no options before PostgreSQL 16")
+	}
+	for _, b := range []broken{
+		{name: "rights only", sql: []string{`CREATE ROLE readers`, `GRANT readers TO "epmt-ro" WITH INHERIT TRUE, SET FALSE`}, after: []string{`DROP ROLE readers`}},
+		{name: "a higher tier's rights only", sql: []string{`GRANT "epmt-admin" TO "epmt-rw" WITH INHERIT TRUE, SET FALSE`}, want: []string{"error rw tier-wall"}},
+		{name: "neither", sql: []string{`GRANT "epmt-admin" TO "epmt-rw" WITH INHERIT FALSE, SET FALSE`},
+			after: []string{`REVOKE "epmt-admin" FROM "epmt-rw"`}},
+		{name: "neither, but the right to grant it", sql: []string{`GRANT "epmt-admin" TO "epmt-rw" WITH INHERIT FALSE, SET FALSE, ADMIN TRUE`},
+			want: []string{"error rw tier-wall"}},
+		{name: "no SET ROLE", admit: withRoles, sql: append(slices.Clone(makeApp), `GRANT app TO "epmt-rw" WITH SET FALSE`),
+			want: []string{"error rw role-not-granted"}, after: dropApp},
+		{name: "granted by somebody else",
+			sql:  []string{`CREATE ROLE stray`, `CREATE ROLE giver`, `GRANT stray TO giver WITH ADMIN TRUE`, `SET ROLE giver`, `GRANT stray TO "epmt-rw"`, `RESET ROLE`},
+			want: []string{"warning rw role-unexpected"}, after: []string{`DROP ROLE stray`, `DROP ROLE giver`}},
 	} {
 		t.Run(b.name, b.run)
 	}
