@@ -241,6 +241,15 @@ func (s *Session) Settle(st *Step) {
 	case v.fifo.len() > 0:
 		s.deadlines.requestBegins(s, st.Now)
 		s.sendCancel(st)
+		s.drawAnswers(st)
+	}
+}
+
+// drawAnswers makes the server send what it keeps for Sync: a client over maxOutstanding is not read, and so the Sync that
+// would make room does not come.
+func (s *Session) drawAnswers(st *Step) {
+	if s.srv.fifo.len() >= maxOutstanding && s.body == 0 {
+		st.ToServer.Put(wire.AppendEmpty(st.ToServer.Own(), wire.Flush))
 	}
 }
 

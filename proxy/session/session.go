@@ -166,7 +166,7 @@ func (s *Session) MayRead() bool {
 	switch s.state {
 	case Linked:
 		// What the client sends next may depend on what follows from the answer: see adjust.
-		return s.asking == nil && s.srv.fifo.len() < maxOutstanding
+		return s.asking == nil && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
 	case Idle:
 		return s.refusal != nil || s.skip
 	default:
