@@ -6,6 +6,7 @@ import (
 	"unique"
 
 	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/sqlscan"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
 
@@ -80,8 +81,7 @@ func (s Settings) Without(name string) Settings {
 }
 
 // appendChange appends one Query frame that turns a server with settings from into one with settings to. A parameter that
-// only from has goes back to the server's default. SET and set_config are both needed: SET would take a list such as
-// search_path for one name, and set_config costs a planned SELECT.
+// only from has goes back to the server's default.
 //
 // Who the session is comes off first and on last: the other settings may need the login's own rights, and setting
 // session_authorization unsets role.
@@ -90,29 +90,18 @@ func appendChange(dst []byte, from, to Settings) []byte {
 	dst, at := wire.Begin(dst, wire.Query)
 	dst = appendUnset(dst, have, "role")
 	dst = appendUnset(dst, have, "session_authorization")
-	lists := make([]string, 0, 4)
 	for _, name := range sortedNames(want) {
-		if v, ok := have[name]; ok && v == want[name] || isIdentity(name) {
-			continue
+		if v, ok := have[name]; !isIdentity(name) && (!ok || v != want[name]) {
+			dst = appendSet(dst, want, name)
 		}
-		if !scalar[name] {
-			lists = append(lists, name)
-			continue
-		}
-		dst = append(append(dst, "SET "...), name...)
-		dst = append(dst, " TO "...)
-		dst = append(appendLiteral(dst, want[name]), ';')
 	}
 	for _, name := range sortedNames(have) {
 		if _, ok := want[name]; !ok && !isIdentity(name) {
 			dst = appendUnset(dst, have, name)
 		}
 	}
-	for _, name := range lists {
-		dst = appendConfig(dst, want, name)
-	}
-	dst = appendConfig(dst, want, "session_authorization")
-	dst = appendConfig(dst, want, "role")
+	dst = appendSet(dst, want, "session_authorization")
+	dst = appendSet(dst, want, "role")
 	return wire.End(append(dst, 0), at)
 }
 
@@ -124,17 +113,46 @@ func appendUnset(dst []byte, have map[string]string, name string) []byte {
 	if _, ok := have[name]; !ok {
 		return dst
 	}
-	return append(appendLiteral(append(dst, "SELECT pg_catalog.set_config("...), name), ",NULL,false);"...)
+	return append(appendParameter(append(dst, "RESET "...), name), ';')
 }
 
-// appendConfig appends what sets a parameter that is wanted.
-func appendConfig(dst []byte, want map[string]string, name string) []byte {
+// appendSet appends what sets a parameter that is wanted. It is SET wherever that can say it: set_config costs a planned
+// SELECT, and on a hardened database the session's role may not call it.
+func appendSet(dst []byte, want map[string]string, name string) []byte {
 	value, ok := want[name]
 	if !ok {
 		return dst
 	}
-	dst = append(appendLiteral(append(dst, "SELECT pg_catalog.set_config("...), name), ',')
-	return append(appendLiteral(dst, value), ",false);"...)
+	elements, ok := []string{value}, true
+	if quotedList[name] {
+		elements, ok = splitList(value)
+	}
+	if !ok { // the server's own error follows
+		dst = append(appendLiteral(append(dst, "SELECT pg_catalog.set_config("...), name), ',')
+		return append(appendLiteral(dst, value), ",false);"...)
+	}
+	dst = append(appendParameter(append(dst, "SET "...), name), " TO "...)
+	for i, e := range elements {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendLiteral(dst, e)
+	}
+	return append(dst, ';')
+}
+
+// appendParameter appends the name of a parameter, each part of it quoted unless it is known to need no quotes.
+func appendParameter(dst []byte, name string) []byte {
+	if plain[name] {
+		return append(dst, name...)
+	}
+	for i, part := range strings.Split(name, ".") {
+		if i > 0 {
+			dst = append(dst, '.')
+		}
+		dst = sqlscan.QuoteIdent(dst, part)
+	}
+	return dst
 }
 
 func sortedNames(m map[string]string) []string {
@@ -146,8 +164,8 @@ func sortedNames(m map[string]string) []string {
 	return names
 }
 
-// scalar are the parameters that SET takes as one string literal and that clients set most.
-var scalar = map[string]bool{
+// plain are the parameters that clients set most.
+var plain = map[string]bool{
 	"application_name": true, "bytea_output": true, "client_encoding": true, "client_min_messages": true,
 	"datestyle": true, "default_transaction_isolation": true, "default_transaction_read_only": true,
 	"extra_float_digits": true, "idle_in_transaction_session_timeout": true, "intervalstyle": true, "jit": true,
