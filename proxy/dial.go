@@ -11,6 +11,7 @@ import (
 	"github.com/pgtier/pgtier/pool/server"
 	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/relay"
+	"github.com/pgtier/pgtier/proxy/sqlscan"
 )
 
 // Dial logs in to the server of a pool, with the credential of the tier that the pool is of. It implements relay.Dialer.
@@ -54,6 +55,13 @@ func target(t *config.Tier, role string) server.Target {
 		}
 	case role != "":
 		params["role"] = role
+	}
+	if t.Guard {
+		// What the guard's lexer relies on, whatever ALTER ROLE or ALTER DATABASE says: RESET leads back to what is sent here.
+		params["standard_conforming_strings"] = "on"
+		if !sqlscan.SafeEncoding(params["client_encoding"]) || params["client_encoding"] == "" {
+			params["client_encoding"] = "UTF8"
+		}
 	}
 	return server.Target{
 		Hosts: t.Hosts, Port: t.Port, Database: t.DBName, Login: t.Login, Passwords: t.Passwords,

@@ -2,6 +2,7 @@ package session
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/pgtier/pgtier/pool"
@@ -76,11 +77,17 @@ func (r *Roles) store(k roleKey, fresh *role) {
 	r.known[k] = fresh
 }
 
-// enter counts a session of the role, unless the role's CONNECTION LIMIT is reached.
-func (r *Roles) enter(k roleKey) bool {
+// enter counts a session of the role, unless the role's CONNECTION LIMIT is reached. seen is what find has returned: the last
+// other session of the role may have left since.
+func (r *Roles) enter(k roleKey, seen *role) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.known[k]
+	if known == nil {
+		known = seen
+		known.sessions = 0
+		r.known[k] = known
+	}
 	if known.limit >= 0 && known.sessions >= known.limit {
 		return false
 	}
@@ -115,7 +122,7 @@ func (s *Session) takeRole(st *Step) (done bool) {
 		return false
 	}
 	if !s.welcomed && !s.counted {
-		if !s.roles.enter(s.roleKey()) {
+		if !s.roles.enter(s.roleKey(), known) {
 			s.close(st, ReasonRole, pgerr.Fatal(pgerr.TooManyConnections, "too many connections for role %q", s.Decision.Role))
 			return false
 		}
@@ -197,7 +204,7 @@ func (s *Session) learnRole(now int64, rows []Setting) (why string) {
 			facts[row.Name] = row.Value
 			continue
 		}
-		if x, ok := cutSetting(row.Value); ok {
+		if x, ok := cutSetting(row.Value); ok && Unreadable(s.Decision.Tier, fromMap(map[string]string{x.Name: x.Value})) == nil {
 			known.settings = append(known.settings, x)
 		}
 	}
@@ -232,12 +239,13 @@ func unfit(facts map[string]string) string {
 	return ""
 }
 
-// cutSetting splits name=value. Settings that pgtier owns, or that cannot be quoted safely, do not take effect; doctor says so.
+// cutSetting splits name=value. Settings that pgtier owns (a hardened database has a long one), or that cannot be quoted
+// safely, do not take effect; doctor says so.
 func cutSetting(text string) (x Setting, ok bool) {
 	for i := range text {
 		if text[i] == '=' {
 			x = Setting{Name: lower(text[:i]), Value: text[i+1:]}
-			owned := x.Name == "role" || x.Name == "session_authorization" || x.Name == "local_preload_libraries"
+			owned := isIdentity(x.Name) || x.Name == "local_preload_libraries" || strings.HasPrefix(x.Name, "pgtier.")
 			return x, !owned && quotable(x.Name) && quotable(x.Value)
 		}
 	}
