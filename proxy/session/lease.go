@@ -48,6 +48,7 @@ func (s *Session) Granted(st *Step, v *Server) {
 	}
 	if v.dirty || v.Identity != "" && v.Identity != s.Identity {
 		v.send(st, ownReset, "DISCARD ALL")
+		s.roleBehindReset(st)
 		s.become(Preparing, st.Now)
 		return
 	}
@@ -109,9 +110,11 @@ func (v *Server) ownEnded(st *Step, what own) {
 		s.ownFailed(st, what, failed)
 	case what == ownReset:
 		v.forget()
-		if s != nil {
+		switch {
+		case v.fifo.len() > 0: // SET ROLE is under way behind it
+		case s != nil:
 			s.prepare(st)
-		} else {
+		default:
 			v.cleanUp(st)
 		}
 	case s == nil:

@@ -136,6 +136,17 @@ func (s *Session) takeRole(st *Step) (done bool) {
 	return false
 }
 
+// roleBehindReset sends SET ROLE in the same write as the reset before it, when what is known of the role allows it: both
+// answers are waited for together. Should the reset fail, the server is closed with whatever role it has then.
+func (s *Session) roleBehindReset(st *Step) {
+	if !s.shared || !s.welcomed {
+		return
+	}
+	if known := s.roles.find(s.roleKey(), st.Now); known != nil && known.refusal == nil {
+		s.sendRole(st)
+	}
+}
+
 func (s *Session) sendRole(st *Step) {
 	v := s.srv
 	v.role, v.Identity = "", s.Identity
