@@ -93,6 +93,7 @@ func (v *Server) forget() {
 func (v *Server) send(st *Step, what own, sql string) {
 	st.ToServer.Put(wire.AppendQuery(st.ToServer.Own(), sql))
 	v.fifo.push(request{kind: kQuery, mode: skipped, own: what})
+	v.answer = answer{}        // of a question whose session has left meanwhile
 	v.prepared.unnamedOf = nil // a simple query destroys the unnamed statement
 }
 
