@@ -23,12 +23,12 @@ func loginFailed(w *wanted, err error) Finding {
 	case code == "28000" && strings.Contains(text, "not permitted to log in"):
 		f.Fix = []string{"ALTER ROLE " + login + " LOGIN;"}
 	case code == "28000" && strings.Contains(text, "does not exist"):
-		f.Fix = []string{"CREATE ROLE " + login + " LOGIN NOINHERIT;"}
+		f.Fix = []string{"CREATE ROLE " + login + " LOGIN;"}
 		f.Hint = fmt.Sprintf("then set the configured password with psql: \\password %s", login)
 	case code == "42501" && strings.Contains(text, "permission denied for database"):
 		f.Fix = []string{"GRANT CONNECT ON DATABASE " + database + " TO " + login + ";"}
 	case code == "53300" && strings.Contains(text, "too many connections for role"):
-		f.Fix = []string{fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d;", login, w.logins[w.tier.Login])}
+		f.Fix = []string{fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d;", login, w.perLogin[w.tier.Login])}
 	case code == "3D000":
 		f.Hint = "the database does not exist on this server, or has been renamed; names are case-sensitive"
 	default:
@@ -53,16 +53,17 @@ func oneLine(s string) string {
 // SET ROLE's parameter was forgotten in some cases (PostgreSQL release notes 17.2, 16.6, 15.10, 14.15).
 var firstFixed = map[int]int{14: 15, 15: 10, 16: 6, 17: 2}
 
-const oldestTested = 14
+// OldestServer is the oldest major version of PostgreSQL that pgtier is tested with.
+const OldestServer = 14
 
 func (c *checkup) version() {
 	major, minor := c.facts.major(), c.facts.Version%10_000
-	if major < oldestTested {
+	if major < OldestServer {
 		c.add(Warning, "server-version", "the server is PostgreSQL "+show(c.facts.VersionText),
-			fmt.Sprintf("pgtier is tested with %d and later", oldestTested)).Hint = "upgrade the server"
+			fmt.Sprintf("pgtier is tested with %d and later", OldestServer)).Hint = "upgrade the server"
 	}
 	fixed, known := firstFixed[major]
-	if (known && minor < fixed || major < oldestTested) && len(c.roles) > 0 {
+	if (known && minor < fixed || major < OldestServer) && len(c.roles) > 0 {
 		f := c.add(Error, "server-role-bug", "the server is PostgreSQL "+show(c.facts.VersionText),
 			"it may lose the role that a session was started with, and go on as the login")
 		if known {

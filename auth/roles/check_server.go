@@ -12,11 +12,11 @@ func (c *checkup) connections() {
 		f.Hint = "or make pools smaller, or set limits.per_server; max_connections takes a restart"
 	}
 	login := c.login()
-	if n := c.logins[c.tier.Login]; login.ConnectionLimit >= 0 && n > login.ConnectionLimit {
+	if n := c.perLogin[c.tier.Login]; login.ConnectionLimit >= 0 && n > login.ConnectionLimit {
 		c.add(Warning, "connection-limit", fmt.Sprintf("the pools of login %s may open %d connections and its CONNECTION LIMIT is %d",
 			show(login.Name), n, login.ConnectionLimit), why, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d;", ident(login.Name), n))
 	}
-	if n := c.limits[c.tier.DBName]; c.facts.ConnectionLimit >= 0 && n > c.facts.ConnectionLimit {
+	if n := c.perDatabase[c.tier.DBName]; c.facts.ConnectionLimit >= 0 && n > c.facts.ConnectionLimit {
 		c.add(Warning, "connection-limit", fmt.Sprintf("the pools of database %s may open %d connections and its CONNECTION LIMIT is %d",
 			show(c.facts.Database), n, c.facts.ConnectionLimit), why, fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d;", ident(c.facts.Database), n))
 	}

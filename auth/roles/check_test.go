@@ -81,8 +81,8 @@ func TestWanted(t *testing.T) {
 	if strings.Join(rw.roles, " ") != "ada_clerk" || !rw.byIdentity() || !rw.above(ro) || ro.above(rw) {
 		t.Errorf("rw: %q", rw.roles)
 	}
-	if ro.demand != 24 || ro.logins["epmt-rw"] != 4 || ro.limits["EPMT"] != 24 {
-		t.Errorf("connections: %d, %v, %v", ro.demand, ro.logins, ro.limits)
+	if ro.demand != 24 || ro.perLogin["epmt-rw"] != 4 || ro.perDatabase["EPMT"] != 24 {
+		t.Errorf("connections: %d, %v, %v", ro.demand, ro.perLogin, ro.perDatabase)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestLoginFailed(t *testing.T) {
 	}{
 		{refusal("28P01", "x"), `\password "epmt-ro"`},
 		{refusal("28000", `role "epmt-ro" is not permitted to log in`), `ALTER ROLE "epmt-ro" LOGIN;`},
-		{refusal("28000", `role "epmt-ro" does not exist`), `CREATE ROLE "epmt-ro" LOGIN NOINHERIT;`},
+		{refusal("28000", `role "epmt-ro" does not exist`), `CREATE ROLE "epmt-ro" LOGIN;`},
 		{refusal("42501", `permission denied for database "EPMT"`), `GRANT CONNECT ON DATABASE "EPMT" TO "epmt-ro";`},
 		{refusal("53300", `too many connections for role "epmt-ro"`), `ALTER ROLE "epmt-ro" CONNECTION LIMIT 20;`},
 		{refusal("3D000", "x"), "renamed"},

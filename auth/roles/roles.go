@@ -93,13 +93,18 @@ func suggestion(name string, cfg *config.Config) string {
 	return ""
 }
 
+// patience is how long examining one tier may take: a server that hangs becomes a finding.
+const patience = 3 * time.Minute
+
 // examine reports on one tier.
 func examine(ctx context.Context, w *wanted, connect Connect, now time.Time) (Findings, error) {
-	conn, err := connect(ctx, w.tier, parameters())
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	conn, err := connect(limited, w.tier, parameters())
 	if err == nil {
 		defer closeConn(conn)
 		var a *actual
-		if a, err = inspect(ctx, conn); err == nil {
+		if a, err = inspect(limited, conn); err == nil {
 			return diff(w, a, now), nil
 		}
 	}

@@ -14,14 +14,14 @@ import (
 // wanted is what the configuration says about one tier.
 type wanted struct {
 	tier    *config.Tier
-	roles   []string       // that sessions of the tier may run as, sorted; none when they run as the login
-	others  []*wanted      // the other tiers on the same server, of all databases
-	demand  int            // server connections that all tiers on the server may open together
-	logins  map[string]int // of these, those of each login
-	limits  map[string]int // of these, those to each database of the server
-	makers  []string       // roles that the admin tier of the database creates objects as
-	readers []string       // roles of the reading tier of the database
-	admin   *config.Tier   // of the same database; nil when there is none
+	roles   []string  // that sessions of the tier may run as, sorted; none when they run as the login
+	others  []*wanted // the other tiers on the same server, of all databases
+	makers  []string  // roles that the admin tier of the database creates objects as
+	readers []string  // roles of the reading tier of the database
+
+	demand      int            // server connections that all tiers on the server may open together
+	perLogin    map[string]int // of these, those of each login
+	perDatabase map[string]int // of these, those to each database of the server
 }
 
 // wantedOf works out all tiers, from the least to the most powerful within each database.
@@ -31,35 +31,52 @@ func wantedOf(cfg *config.Config, policy *auth.Policy, now time.Time) []*wanted 
 		db := cfg.Databases[name]
 		for _, tier := range config.Tiers() {
 			if t := db.Tiers[tier]; t != nil {
-				all = append(all, &wanted{tier: t, roles: rolesOf(cfg, policy, t, now), admin: db.Tiers["admin"]})
+				all = append(all, &wanted{tier: t, roles: rolesOf(cfg, policy, t, now)})
 			}
 		}
 	}
 	for _, w := range all {
-		w.logins, w.limits = map[string]int{}, map[string]int{}
-		for _, o := range all {
-			if !sameServer(w.tier, o.tier) {
-				continue
-			}
-			if o != w {
-				w.others = append(w.others, o)
-			}
-			switch {
-			case o.tier == w.admin:
-				w.makers = o.sessionRoles()
-			case o.tier == w.tier.Database.Tiers["ro"]:
-				w.readers = append(slices.Clone(o.sessionRoles()), o.tier.Login)
-			}
-			n := o.connections()
-			w.demand += n
-			w.logins[o.tier.Login] += n
-			w.limits[o.tier.DBName] += n
-		}
-		if server := w.tier.Database.Server; server != nil && cfg.Limits.PerServer > 0 {
-			w.demand = min(w.demand, cfg.Limits.PerServer)
-		}
+		w.relate(all)
+		w.count(all, cfg.Limits)
 	}
 	return all
+}
+
+// relate finds the other tiers on the server, and what those of the same database are to w.
+func (w *wanted) relate(all []*wanted) {
+	for _, o := range all {
+		if o != w && sameServer(w.tier, o.tier) {
+			w.others = append(w.others, o)
+		}
+		switch o.tier {
+		case w.tier.Database.Tiers["admin"]:
+			w.makers = o.sessionRoles()
+		case w.tier.Database.Tiers["ro"]:
+			w.readers = append(slices.Clone(o.sessionRoles()), o.tier.Login)
+		}
+	}
+}
+
+// count adds up the connections that may be open to the server at once.
+func (w *wanted) count(all []*wanted, limits config.Limits) {
+	w.perLogin, w.perDatabase = map[string]int{}, map[string]int{}
+	for _, o := range all {
+		if sameServer(w.tier, o.tier) {
+			n := o.connections()
+			w.perLogin[o.tier.Login] += n
+			w.perDatabase[o.tier.DBName] += n
+		}
+	}
+	for name, n := range w.perDatabase {
+		if limits.PerDatabase > 0 {
+			n = min(n, limits.PerDatabase)
+		}
+		w.perDatabase[name] = n
+		w.demand += n
+	}
+	if w.tier.Database.Server != nil && limits.PerServer > 0 {
+		w.demand = min(w.demand, limits.PerServer)
+	}
 }
 
 // sessionRoles are the roles that sessions run as: the login where the tier has none.

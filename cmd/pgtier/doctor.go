@@ -52,7 +52,7 @@ Exit codes: 0 neither errors nor warnings; 1 there are some; 78 the configuratio
 		if *asJSON {
 			encoder := json.NewEncoder(cmd.OutOrStdout())
 			encoder.SetIndent("", "  ")
-			encoder.SetEscapeHTML(false) // it is SQL
+			encoder.SetEscapeHTML(false)                                // it is SQL
 			err = encoder.Encode(append(roles.Findings{}, findings...)) // [], not null
 		} else {
 			err = findings.WriteText(cmd.OutOrStdout())

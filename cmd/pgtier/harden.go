@@ -82,7 +82,10 @@ func harden(cmd *cobra.Command, f hardenFlags, database string) error {
 	ctx, stop := interruptible(cmd.Context())
 	defer stop()
 	if !f.apply {
-		if f.version == 0 {
+		switch {
+		case cmd.Flags().Changed("server-version") && f.version < roles.OldestServer:
+			return fmt.Errorf("--server-version %d: pgtier knows %d and later", f.version, roles.OldestServer)
+		case f.version == 0:
 			if f.version, err = majorVersion(ctx, db); err != nil {
 				return err
 			}
