@@ -2,7 +2,6 @@ package session
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/pgtier/pgtier/proxy/sqlscan"
 	"github.com/pgtier/pgtier/proxy/wire"
@@ -20,14 +19,14 @@ type note struct {
 	resetAll bool
 	resets   []string // those of names that go back to the session's default
 	pins     sqlscan.Effects
-	frees    sqlscan.Effects // pins that it ends, when it succeeds
+	frees    sqlscan.Effects // pins that it may end
 	gone     string          // a prepared statement that it deallocates
 	executes bool            // it runs a prepared statement by name
 }
 
 // remembered are the kinds of statement that leave something behind.
 var remembered = sqlscan.KindsOf(sqlscan.Set, sqlscan.Reset, sqlscan.Discard, sqlscan.Deallocate, sqlscan.Execute,
-	sqlscan.Prepare, sqlscan.Listen, sqlscan.Unlisten, sqlscan.Load, sqlscan.CreateTemp, sqlscan.Close, sqlscan.Do, sqlscan.Call)
+	sqlscan.Prepare, sqlscan.Listen, sqlscan.Unlisten, sqlscan.Load, sqlscan.CreateTemp, sqlscan.Close, sqlscan.Do, sqlscan.Call, sqlscan.Other)
 
 const rememberedEffects = sqlscan.Pins | sqlscan.Role | sqlscan.OpaqueSetting | sqlscan.SetsByCall | sqlscan.AdvisoryUnlock | sqlscan.UsesPrepared
 
@@ -37,7 +36,10 @@ func noteOf(sql []byte) *note {
 	if !sum.Kinds.Any(remembered) && sum.Does&rememberedEffects == 0 {
 		return nil
 	}
-	n := &note{pins: sum.Does & sqlscan.Pins, scan: sum.Does&sqlscan.OpaqueSetting != 0}
+	n := &note{scan: sum.Does&sqlscan.OpaqueSetting != 0}
+	if sum.Does&sqlscan.AdvisoryUnlock != 0 {
+		n.frees = sqlscan.AdvisoryLock
+	}
 	var settings []sqlscan.Setting
 	for r := sqlscan.NewReader(sql); r.Next(); {
 		st := r.Statement()
@@ -65,60 +67,37 @@ func noteOf(sql []byte) *note {
 }
 
 func (n *note) statement(st *sqlscan.Statement, only bool) {
+	n.pins |= st.Does & sqlscan.Pins
 	switch st.Kind {
 	case sqlscan.Reset:
 		n.resetAll = n.resetAll || st.All
 	case sqlscan.Do, sqlscan.Call:
 		n.scan = true
 	case sqlscan.Unlisten:
-		if st.All && only {
-			n.frees |= sqlscan.Listens
-		}
+		n.frees |= sqlscan.Listens
 	case sqlscan.Close:
-		if st.All && only {
-			n.frees |= sqlscan.HoldsCursor
-		}
+		n.frees |= sqlscan.HoldsCursor
 	case sqlscan.Discard:
-		if only && st.Name() == "temp" {
-			n.frees |= sqlscan.TempObject
-		}
+		n.frees |= sqlscan.TempObject
 	case sqlscan.Deallocate:
+		n.frees |= sqlscan.Prepares
 		if !st.All && only {
 			n.gone = st.Name()
 		}
 	case sqlscan.Execute:
 		n.executes = only
-	case sqlscan.CreateTemp:
-		if endsWithTransaction(st.Text) {
-			n.pins &^= sqlscan.TempObject
+	case sqlscan.Other:
+		if isDrop(st.Text) {
+			n.frees |= sqlscan.TempObject
 		}
 	}
-}
-
-// endsWithTransaction reports whether a CREATE TEMP TABLE says ON COMMIT DROP, which leaves nothing to pin for. A text that
-// only quotes the words pins no server that should be, at worst: so they must be words of the statement.
-func endsWithTransaction(sql []byte) bool {
-	words := [...]string{"on", "commit", "drop"}
-	matched := 0
-	s := sqlscan.NewScanner(sql)
-	for t := s.Next(); t.Kind != sqlscan.EOF; t = s.Next() {
-		if t.Kind != sqlscan.Word || !strings.EqualFold(string(sql[t.Start:t.End]), words[matched]) {
-			matched = 0
-			continue
-		}
-		if matched++; matched == len(words) {
-			return true
-		}
-	}
-	return false
 }
 
 // marks are the notes of a lease, until its transaction has ended.
 type marks struct {
 	note
-	requests  int
-	failed    bool
-	discarded bool // DISCARD ALL has been among them
+	discarded bool            // DISCARD ALL has been among them
+	doubts    sqlscan.Effects // pins that the server is asked about
 }
 
 // remember takes note of a request that is sent to the server.
@@ -130,7 +109,6 @@ func (s *Session) remember(n *note) {
 		s.marks = &marks{}
 	}
 	m := s.marks
-	m.requests++
 	for _, name := range n.names {
 		if !s.shared || name != "role" && name != "session_authorization" { // there, the role is set at each lease
 			m.names = append(m.names, name)
@@ -161,14 +139,7 @@ func (s *Session) recall(st *Step) (busy bool) {
 	if s.Decision.Tier.SessionState == "ignore" {
 		m.pins = 0
 	}
-	if !(m.failed && m.requests == 1) {
-		s.pinned |= m.pins
-	} else {
-		s.pinned |= m.pins & (sqlscan.AdvisoryLock | sqlscan.Prepares) // these survive a rollback
-	}
-	if !m.failed {
-		s.pinned &^= m.frees
-	}
+	s.pin(m)
 	sql := m.question(s)
 	if sql == "" {
 		return false
@@ -220,7 +191,7 @@ func (m *marks) question(s *Session) string {
 		}
 		q = append(q, "SELECT name, setting FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session'"...)
 	}
-	return string(q)
+	return string(m.appendPins(q))
 }
 
 // answered takes over what the server said.
@@ -232,6 +203,10 @@ func (s *Session) answered() {
 	initial := s.startup.Map()
 	said := s.srv.take()
 	for _, r := range said.rows {
+		if r.Name == pinsAnswer {
+			s.unpin(m, r.Value)
+			continue
+		}
 		have[r.Name], want[r.Name] = r.Value, r.Value
 		if r.Value == "" && m.isReset(r.Name) {
 			said.missing = append(said.missing, r.Name)
