@@ -1,0 +1,144 @@
+// Package wall attacks the wall between roles and between tiers: a table of attacks is sent through pgtier at each isolation
+// level, in the simple protocol, in the extended one and pipelined, and what it has reached is found by probing. It has no
+// code but tests.
+//
+// PGTIER_WALL_DOC=docs/security.md makes the run write its table into that file; the path is taken from the repository's
+// root.
+package wall
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgtier/pgtier/auth/roles"
+	"github.com/pgtier/pgtier/auth/scram"
+	"github.com/pgtier/pgtier/integration/harness"
+	"github.com/pgtier/pgtier/integration/pgtest"
+	"github.com/pgtier/pgtier/integration/pgtest/testpg"
+)
+
+func TestMain(m *testing.M) {
+	code := testpg.Main(m)
+	harness.RemoveProgram()
+	os.Exit(code)
+}
+
+var (
+	//go:embed testdata/roles.sql
+	rolesSQL string
+	//go:embed testdata/database.sql
+	databaseSQL string
+	//go:embed testdata/sandbox.sql
+	sandboxSQL string
+)
+
+// level is one way to give identities their roles, with a database and logins of its own.
+type level struct {
+	name     string // of the database too
+	title    string // in docs/security.md
+	tier     string // lines of the tier rw
+	hardened bool
+	strict   bool // no attack may reach anybody
+}
+
+var levels = []level{
+	{name: "wall_role", title: "`role`", tier: `isolation = "role"`},
+	{name: "wall_shared", title: "`shared`", tier: `isolation = "shared"`},
+	{name: "wall_guarded", title: "`shared` + `guard`, hardened", tier: "isolation = \"shared\"\nguard = true", hardened: true, strict: true},
+}
+
+func (l level) login() string { return "px_" + l.name }
+
+const password = "wall" // of logins and identities: nothing here is a secret
+
+// lab is the databases of all levels, and a pgtier in front of them.
+type lab struct {
+	t     testing.TB
+	proxy *harness.Proxy
+	admin map[string]*pgconn.PgConn // the superuser's, by level
+}
+
+func newLab(t testing.TB) *lab {
+	cluster, epmt := testpg.StartEPMT(t, pgtest.Options{Settings: map[string]string{"max_connections": "200"}})
+	b := &lab{t: t, admin: map[string]*pgconn.PgConn{}}
+	must(t, cluster.Exec(t.Context(), pgtest.Superuser, rolesSQL))
+	for _, l := range levels {
+		b.createLevel(cluster, l)
+	}
+	b.proxy = harness.Start(t, harness.Options{Cluster: cluster, EPMT: epmt, More: wallConfig(), Env: map[string]string{"WALL": password}})
+	return b
+}
+
+func (b *lab) createLevel(c *pgtest.Cluster, l level) {
+	b.t.Helper()
+	for login, members := range map[string]string{l.login(): "alice, bob", l.login() + "_ro": "carol", l.login() + "_admin": "app_owner"} {
+		must(b.t, c.Exec(b.t.Context(), pgtest.Superuser, fmt.Sprintf(`CREATE ROLE %s LOGIN NOINHERIT PASSWORD '%s'; GRANT %s TO %[1]s`, login, password, members)))
+	}
+	must(b.t, c.Exec(b.t.Context(), pgtest.Superuser, "CREATE DATABASE "+l.name))
+	must(b.t, c.Exec(b.t.Context(), l.name, databaseSQL))
+	conn, err := pgconn.Connect(b.t.Context(), c.SuperuserURL(l.name))
+	must(b.t, err)
+	b.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	b.admin[l.name] = conn
+	b.sql(l, sandboxSQL)
+	if l.hardened {
+		h := roles.Hardening{Database: l.name, Keep: []string{l.login() + "_admin"}}
+		must(b.t, h.Apply(b.t.Context(), conn, &strings.Builder{}))
+	}
+}
+
+// sql runs statements as the superuser and returns the first column of the last result's rows.
+func (b *lab) sql(l level, sql string) (rows []string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	results, err := b.admin[l.name].Exec(ctx, sql).ReadAll()
+	if err != nil {
+		b.t.Fatalf("%s: %v", sql, err)
+	}
+	for _, row := range results[len(results)-1].Rows {
+		rows = append(rows, string(row[0]))
+	}
+	return rows
+}
+
+// wallConfig has a database for each level, with a pool of one connection for those who attack each other.
+func wallConfig() string {
+	var b strings.Builder
+	for _, l := range levels {
+		fmt.Fprintf(&b, "[databases.%s]\nserver = \"main\"\ndefault_tier = \"rw\"\n", l.name)
+		for _, t := range []struct{ name, login, role, more string }{
+			{"rw", l.login(), "{identity}", l.tier},
+			{"ro", l.login() + "_ro", "{identity}", l.tier + "\nsettings = { default_transaction_read_only = \"on\" }"},
+			{"admin", l.login() + "_admin", "app_owner", ""},
+		} {
+			fmt.Fprintf(&b, "[databases.%s.tiers.%s]\nlogin = %q\npassword = { env = \"WALL\" }\npool = { size = 1, mode = \"transaction\" }\nrole = %q\n%s\n",
+				l.name, t.name, t.login, t.role, t.more)
+		}
+		for _, g := range []struct{ to, tier string }{{"alice", "rw"}, {"bob", "rw"}, {"carol", "ro"}, {"dave", "admin"}} {
+			fmt.Fprintf(&b, "[[grants]]\nto = %q\ndatabase = %q\ntiers = [%q]\ndefault = %[3]q\n", g.to, l.name, g.tier)
+		}
+	}
+	verifier := scram.Mint(password, scram.NewSalt(), scram.DefaultIterations).Encode()
+	for _, name := range []string{"bob", "carol", "dave"} { // alice is one of the harness's
+		fmt.Fprintf(&b, "[identities.%s]\nscram = %q\n", name, verifier)
+	}
+	return b.String()
+}
+
+// patience is how long an answer may take before it counts as missing.
+const patience = 30 * time.Second
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

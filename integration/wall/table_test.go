@@ -1,0 +1,114 @@
+package wall
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// table counts outcomes for docs/security.md.
+type table struct {
+	major   int
+	attacks int
+	rows    map[string]*row // by level
+	groups  map[string]int
+}
+
+// row is what attacks did at one level. An attack counts once, by the worst of its variants.
+type row struct {
+	byAttack map[string]outcome
+	stock    map[string]bool // attacks that reached an identity
+}
+
+func newTable(major int, attacks []attack) *table {
+	t := &table{major: major, rows: map[string]*row{}, groups: map[string]int{}}
+	for _, a := range attacks {
+		if len(a.Steps) > 0 {
+			t.attacks++
+		}
+	}
+	return t
+}
+
+func (t *table) add(l level, a attack, o outcome) {
+	r := t.rows[l.name]
+	if r == nil {
+		r = &row{byAttack: map[string]outcome{}}
+		t.rows[l.name] = r
+	}
+	if old, ok := r.byAttack[a.ID]; ok {
+		if old.reached == "identity" || o.reached == "" {
+			o.reached = old.reached
+		}
+		o.poisoned = o.poisoned || old.poisoned
+		o.soiled = append(old.soiled, o.soiled...)
+	}
+	if a.Residue != "" {
+		o.soiled = nil
+	}
+	r.byAttack[a.ID] = o
+}
+
+func (r *row) counts() (identity, login, nothing, soiled int) {
+	for _, o := range r.byAttack {
+		switch o.reached {
+		case "identity":
+			identity++
+		case "login":
+			login++
+		default:
+			nothing++
+		}
+		if len(o.soiled) > 0 {
+			soiled++
+		}
+	}
+	return
+}
+
+// check looks whether the attacks are worth anything: without a guard most of them have to succeed.
+func (t *table) check(tb testing.TB) {
+	tb.Helper()
+	if r := t.rows["wall_shared"]; r != nil {
+		if identity, _, _, _ := r.counts(); identity < 30 {
+			tb.Errorf("only %d attacks succeeded where nothing keeps them: the table does not test anything", identity)
+		}
+	}
+}
+
+func (t *table) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| PostgreSQL %d | attacks | reached another identity | reached the login | nothing | the next identity met something |\n|---|---|---|---|---|---|\n", t.major)
+	for _, l := range levels {
+		r := t.rows[l.name]
+		if r == nil {
+			continue
+		}
+		identity, login, nothing, soiled := r.counts()
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d |\n", l.title, len(r.byAttack), identity, login, nothing, soiled)
+	}
+	return b.String()
+}
+
+// write puts the table between its two marks in the document that PGTIER_WALL_DOC names.
+func (t *table) write(tb testing.TB) {
+	tb.Helper()
+	tb.Logf("\n%s", t)
+	file := os.Getenv("PGTIER_WALL_DOC")
+	if file == "" || tb.Failed() {
+		return
+	}
+	path := filepath.Join("..", "..", file)
+	doc, err := os.ReadFile(path)
+	must(tb, err)
+	from, to := fmt.Sprintf("<!-- wall %d -->\n", t.major), fmt.Sprintf("<!-- wall %d ends -->", t.major)
+	head, rest, ok := bytes.Cut(doc, []byte(from))
+	_, tail, ok2 := bytes.Cut(rest, []byte(to))
+	if !ok || !ok2 {
+		tb.Fatalf("%s has no place for the table of PostgreSQL %d", file, t.major)
+	}
+	must(tb, os.WriteFile(path, fmt.Appendf(nil, "%s%s%s%s%s", head, from, t, to, tail), 0o644))
+}

@@ -1,0 +1,225 @@
+package wall
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// outcome is what came of an attack.
+type outcome struct {
+	reached  string   // "identity", "login" or "": the furthest that alice got
+	evidence string   // the line that shows it
+	poisoned bool     // the login has been changed for connections to come
+	soiled   []string // what bob met that was not his
+	refused  bool     // alice was told permission denied by somebody
+	lines    []string // everything alice was told
+}
+
+// TestWall runs all attacks at all levels and checks what must hold.
+func TestWall(t *testing.T) {
+	attacks := loadAttacks(t)
+	b := newLab(t)
+	table := newTable(b.proxy.Cluster.Binaries.Major, attacks)
+	for _, l := range levels {
+		t.Run(l.name, func(t *testing.T) {
+			b.t = t
+			w := b.newRange(l)
+			for _, a := range attacks {
+				if strings.HasPrefix(a.Group, "read-only") || len(a.Steps) == 0 {
+					continue // tests of their own
+				}
+				for _, v := range []variant{simple, extended, pipelined} {
+					if !l.strict && v != simple {
+						continue
+					}
+					o := w.run(a, v)
+					table.add(l, a, o)
+					w.judge(a, v, o)
+				}
+			}
+		})
+	}
+	b.t = t
+	table.check(t)
+	table.write(t)
+}
+
+// judge fails the test where an attack reached what it must not at this level.
+func (w *firing) judge(a attack, v variant, o outcome) {
+	t := w.t
+	t.Helper()
+	if w.level.strict && (o.reached != "" || o.poisoned) {
+		t.Errorf("%s %q (%s) reached the %s: %s\n%s", a.ID, a.Name, v, o.reached, o.evidence, strings.Join(clip(o.lines), "\n"))
+	}
+	if len(o.soiled) > 0 && a.Residue == "" {
+		t.Errorf("%s %q (%s): bob met %q", a.ID, a.Name, v, o.soiled)
+	}
+}
+
+func clip(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		out = append(out, l[:min(len(l), 300)])
+	}
+	return out[max(0, len(out)-12):]
+}
+
+// firing is one level under fire.
+type firing struct {
+	*lab
+	level    level
+	baseline string // bob's state in a clean session
+	sandbox  string // what is in schema sandbox when nobody has been there
+	password string // of the login, as PostgreSQL keeps it
+}
+
+func (b *lab) newRange(l level) *firing {
+	w := &firing{lab: b, level: l}
+	w.sandbox, w.password = w.fingerprint()
+	bob := b.mustConnect(l, "bob")
+	defer bob.close()
+	w.baseline = strings.Join(bob.query(state), " ")
+	if !strings.Contains(w.baseline, "bob") {
+		b.t.Fatalf("bob's clean state is %q", w.baseline)
+	}
+	return w
+}
+
+// run carries out one attack, looks at what it did, and mends it.
+func (w *firing) run(a attack, v variant) (o outcome) {
+	steps, startup := a.parse(w.t, w.level)
+	alice, err := w.connect(w.level, "alice", startup)
+	if err != nil {
+		o.lines = []string{err.Error()}
+	} else {
+		alice.attack(steps, v)
+		alice.close()
+		o.lines = alice.lines
+	}
+	o.look(w.level, w.sql(w.level, witnesses))
+	o.poisoned = w.mend()
+	w.follow(&o, steps)
+	if o.poisoned {
+		w.cleanLogin()
+	}
+	return o
+}
+
+// attack sends alice's steps, each followed by the probe.
+func (c *client) attack(steps []step, v variant) {
+	c.t.Helper()
+	due, frames := 0, false
+	for _, s := range steps {
+		if s.who != "alice" || c.ended {
+			continue
+		}
+		due += c.send(s, v)
+		frames = frames || s.frames != nil
+		if v != pipelined && !frames {
+			c.flush()
+			c.await(due)
+			due = 0
+		}
+	}
+	c.flush()
+	if !frames {
+		c.await(due)
+		return
+	}
+	// Who knows how many answers these bytes have: up to the answer to a text of our own.
+	const end = "the end of the attack"
+	c.Send(&pgproto3.Sync{})
+	c.Send(&pgproto3.Query{String: "ROLLBACK"})
+	c.Send(&pgproto3.Query{String: probe})
+	c.Send(&pgproto3.Query{String: "SELECT '" + end + "'"})
+	c.flush()
+	for !c.ended && !slices.Contains(c.lines, "row "+end) {
+		c.read()
+	}
+}
+
+// witnesses are those who wrote rows, or own large objects, that are not to be.
+const witnesses = "SELECT DISTINCT who FROM app.witness UNION SELECT lomowner::regrole::name FROM pg_largeobject_metadata"
+
+// look finds in what alice was told, and in what was written, whom she reached.
+func (o *outcome) look(l level, wrote []string) {
+	note := func(reached, evidence string) {
+		if o.reached != "identity" {
+			o.reached, o.evidence = reached, evidence
+		}
+	}
+	for _, who := range wrote {
+		switch who {
+		case "alice", "app_owner": // app_owner: by the function that is meant to
+		case l.login():
+			note("login", "wrote as "+who)
+		default:
+			note("identity", "wrote as "+who)
+		}
+	}
+	for _, line := range o.lines {
+		value, isRow := strings.CutPrefix(line, "row ")
+		o.refused = o.refused || strings.HasPrefix(line, "error 42501")
+		switch {
+		case !isRow:
+		case strings.Contains(value, "BOB-ONLY"), strings.HasPrefix(value, "acts as bob"), strings.HasPrefix(value, "bob/"), strings.HasPrefix(value, "bobBOB"):
+			note("identity", line)
+		case strings.HasPrefix(value, "acts as") && !strings.HasPrefix(value, "acts as alice"), value == l.login(),
+			strings.HasPrefix(value, l.login()+"/"):
+			note("login", line)
+		}
+	}
+}
+
+// state is what an identity that comes behind another must find as it was at first.
+const state = `SELECT pg_catalog.concat_ws('; ', current_user, pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path'),
+	'temporary ' || (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema())
+		|| (SELECT count(*) FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema())
+		|| (SELECT count(*) FROM pg_catalog.pg_type WHERE typnamespace = pg_catalog.pg_my_temp_schema()),
+	'prepared ' || (SELECT count(*) FROM pg_catalog.pg_prepared_statements),
+	'cursors ' || (SELECT count(*) FROM pg_catalog.pg_cursors WHERE name <> ''),
+	'listens ' || (SELECT count(*) FROM pg_catalog.pg_listening_channels()),
+	'locks ' || (SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()),
+	'settings ' || (SELECT pg_catalog.string_agg(name || '=' || setting, ',') FROM pg_catalog.pg_settings WHERE source = 'session' AND name <> 'application_name'),
+	'label ' || nullif(pg_catalog.current_setting('pgtier.identity', true), ''), 'secret ' || nullif(pg_catalog.current_setting('my.secret', true), ''))`
+
+// follow lets bob come behind alice.
+func (w *firing) follow(o *outcome, steps []step) {
+	soiled := func(format string, args ...any) { o.soiled = append(o.soiled, fmt.Sprintf(format, args...)) }
+	if slices.ContainsFunc(steps, func(s step) bool { return s.who == "" }) || o.poisoned {
+		w.endServers()
+	}
+	bob, err := w.connect(w.level, "bob", nil)
+	if err != nil {
+		soiled("no session: %v", err)
+		return
+	}
+	defer bob.close()
+	if got := strings.Join(bob.query(state), " "); got != w.baseline {
+		soiled("%s, not %s", got, w.baseline)
+	}
+	for _, line := range bob.query("SELECT pg_catalog.lastval()") {
+		if strings.HasPrefix(line, "row") {
+			soiled("lastval: %s", line)
+		}
+	}
+	for _, s := range steps {
+		if s.who != "bob" || bob.ended {
+			continue
+		}
+		for _, line := range bob.query(s.sql) {
+			if stranger.MatchString(line) {
+				soiled("%s: %s", s.sql, line)
+			}
+		}
+	}
+	if got := bob.value("SELECT current_user"); got != "bob" {
+		soiled("current_user is %q: %q", got, clip(bob.lines))
+	}
+	bob.query("DISCARD ALL") // the next bob may have the same server, and is not to meet this one
+	w.mend()
+}
