@@ -22,7 +22,10 @@ const maxNames = 48 << 10
 
 // function handles FunctionCall.
 func (s *Session) function(st *Step) verdict {
-	if s.Decision.Tier.Guard && !s.srv.skipToSync {
+	if s.Decision.Tier.Guard {
+		if s.srv.skipToSync {
+			return drop
+		}
 		return s.refuseQuery(st, kFunction, guarded("permission denied: function calls by protocol are refused on this tier", "Call the function in a SELECT."))
 	}
 	return s.expect(kFunction)
@@ -39,7 +42,11 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 	if s.unnamed != nil {
 		s.unnamed.valid = false
 	}
-	if v.skipToSync {
+	switch {
+	case v.skipToSync && s.inspects:
+		// The server would discard it, unless a Sync has reached it that pgtier took for part of a copy: unseen, it must not go.
+		return drop
+	case v.skipToSync:
 		return pass
 	}
 	if s.inspects {

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 // from it. Empty lines and those that begin with # are left alone. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
-//	client C [identity=I] [session] [reject] [fresh] [at=S] [query_wait=T] [parameter=value]...
+//	client C [identity=I] [session] [reject] [guard] [fresh] [at=S] [query_wait=T] [parameter=value]...
 //	          at: welcomed by S; fresh: like nobody before, so that a server has to be asked what it makes of C's settings
 //	C: FRAMES            the client sends (frames_test.go has the language)
 //	C@S: FRAMES          the same, and S is granted whenever it asks for a server
@@ -241,6 +241,8 @@ func (p *player) client(name string, words []string) {
 			opt.session = true
 		case "reject":
 			opt.reject = true
+		case "guard":
+			opt.guard = true
 		case "fresh":
 			fresh = true
 		case "at":

@@ -72,7 +72,8 @@ type clientOptions struct {
 	identity string
 	session  bool // session mode
 	reject   bool // session_state = "reject"
-	prepared int  // how many statements a server keeps; 0 = as by default
+	guard    bool
+	prepared int // how many statements a server keeps; 0 = as by default
 	startup  []Setting
 	timeouts config.Timeouts
 }
@@ -85,6 +86,7 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 	if opt.session {
 		tier.Pool.Mode = "session"
 	}
+	tier.Guard = opt.guard
 	if opt.reject {
 		tier.SessionState = "reject"
 	}
