@@ -43,6 +43,11 @@ test-matrix: postgres ## the integration tests on every supported version of Pos
 		PGTIER_PG_BIN=$$bin $(GO) test -count=1 ./integration/...; \
 	done
 
+.PHONY: drivers
+drivers: postgres ## the driver matrix; writes its table in docs/compatibility.md. Ruby, PHP, Perl, Java... are installed
+	@$(scripts)/install-drivers.sh
+	PGTIER_REQUIRE_DRIVERS=1 PGTIER_WRITE_COMPATIBILITY=1 $(GO) test -count=1 ./integration/clients/matrix
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list ./...); do \
@@ -56,6 +61,14 @@ fuzz: ## each fuzz target for FUZZTIME
 bench: postgres build ## direct, pgtier and PgBouncer in one run; ARGS="-quick" or "-o docs/benchmarks.md"
 	@$(scripts)/install-pgbouncer.sh
 	$(GO) run ./integration/bench $(ARGS)
+
+.PHONY: soak
+soak: postgres build ## hundreds of clients for ten minutes, everything breaks, every answer is checked; ARGS="-duration 1m"
+	$(GO) run ./integration/soak $(ARGS)
+
+.PHONY: regress
+regress: postgres ## PostgreSQL's own regression suite, direct and through pgtier; SOURCE=its source tree
+	@$(scripts)/run-regress.sh "$(SOURCE)" .cache/regress $(ARGS)
 
 .PHONY: postgres
 postgres:
