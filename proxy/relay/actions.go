@@ -104,7 +104,7 @@ func (l *Loop) task(t *task) {
 	case taskFailed:
 		l.failed(t)
 	case taskCancelled:
-		l.cancelled(t.server)
+		l.cancelled(t.server, t.unsure)
 	case taskAction:
 		l.carry(t.action)
 	case taskMoved:

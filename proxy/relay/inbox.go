@@ -18,7 +18,7 @@ const (
 	taskKill                      // client, reason, err
 	taskOpened                    // pool, server: a login succeeded
 	taskFailed                    // pool, dial: a login failed
-	taskCancelled                 // server: a cancel request for it is over
+	taskCancelled                 // server, unsure: a cancel request for it is over
 	taskAction                    // action: of the pool's, about a connection or waiter of this loop
 	taskMoved                     // server, action: registered nowhere; granted to a waiter of this loop
 	taskPool                      // event: of the pool's, from outside the loops
@@ -36,6 +36,7 @@ type task struct {
 	dial   *DialError
 	err    *pgerr.Error
 	reason session.Reason
+	unsure bool // whether the cancel request has been dealt with is not known
 }
 
 // inbox is how other goroutines reach a loop. Posting never blocks.

@@ -18,6 +18,7 @@ type serverConn struct {
 	cancel  Canceller
 	cancels int   // cancel requests for it under way: it is not lent again before they are over
 	parked  bool  // clean, and waits for them
+	haunted bool  // one of them may arrive at any time: closed in place of being lent again
 	closeBy int64 // an orphan's time; 0 = it is none
 	failure error // why its socket does not work
 }
@@ -135,6 +136,10 @@ func (l *Loop) release(v *serverConn) {
 		v.parked = true
 		return
 	}
+	if v.haunted {
+		l.discard(v)
+		return
+	}
 	l.pool(pool.Event{Kind: pool.Released, Conn: &v.srv.Conn})
 }
 
@@ -178,16 +183,19 @@ func (l *Loop) cancelServer(v *serverConn) {
 	g.work.Go(func() {
 		ctx, stop := context.WithTimeout(g.ctx, g.opt.CancelWait)
 		defer stop()
-		if err := v.cancel.Send(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		err := v.cancel.Send(ctx)
+		if err != nil && !errors.Is(err, context.Canceled) {
 			g.opt.Log.Warn("cancel request failed", zap.Uint32("server_pid", v.srv.PID), zap.Error(err))
 		}
-		l.post(task{do: taskCancelled, server: v})
+		l.post(task{do: taskCancelled, server: v, unsure: err != nil})
 	})
 }
 
-// cancelled is called when a cancel request for v is over.
-func (l *Loop) cancelled(v *serverConn) {
+// cancelled is called when a cancel request for v is over, or is not waited for any longer: then it may still be on its way,
+// and must find nobody else's query there when it arrives.
+func (l *Loop) cancelled(v *serverConn, unsure bool) {
 	v.cancels--
+	v.haunted = v.haunted || unsure
 	if v.parked && !v.closed {
 		v.parked = false
 		l.release(v)
