@@ -53,6 +53,10 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 		v.toldWhy = v.mine(r) == pass
 	}
 	if r == nil {
+		if v.session == nil { // released in this very step
+			st.Server = v
+			st.Do |= Discard
+		}
 		return v.mine(nil) // unsolicited: the server is about to close
 	}
 	if r.mode == skipped && r.kind == kQuery {
@@ -143,7 +147,9 @@ func (v *Server) parameter(st *Step, size int, frame []byte) verdict {
 	if !ok || !ok2 {
 		return v.unexpected(st, wire.ParameterStatus)
 	}
-	v.report(string(name), string(value))
+	if !v.report(string(name), string(value)) {
+		return v.unexpected(st, wire.ParameterStatus)
+	}
 	r := v.fifo.first()
 	verdict := v.mine(r)
 	if r != nil && r.own == ownRestore && v.session != nil {

@@ -64,16 +64,20 @@ func NewServer(key pool.Key, pid uint32, addr string, params map[string]string) 
 // Session returns the lessee; nil when there is none.
 func (v *Server) Session() *Session { return v.session }
 
-// report remembers a ParameterStatus. The slice is short: PostgreSQL 18 reports 15.
-func (v *Server) report(name, value string) {
+// report remembers a ParameterStatus, and refuses to remember without end. The slice is short: PostgreSQL 18 reports 15.
+func (v *Server) report(name, value string) (ok bool) {
 	for i := range v.reported {
 		if v.reported[i].Name == name {
 			v.reported[i].Value = value
-			return
+			return true
 		}
 	}
 	v.reported = append(v.reported, Setting{name, value})
+	return len(v.reported) <= maxReported
 }
+
+// maxReported is how many parameters a server may report. Extensions may add some to PostgreSQL's own; none is known that does.
+const maxReported = 128
 
 // clean reports whether nothing is outstanding and no transaction is open.
 func (v *Server) clean() bool {
