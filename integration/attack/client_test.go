@@ -25,6 +25,7 @@ type client struct {
 	t    testing.TB
 	conn net.Conn
 	r    *pgproto3.Frontend
+	key  []byte // pid and secret of the cancel key
 }
 
 // dial logs in as user, which is "name" or "name~tier".
@@ -47,7 +48,8 @@ func dial(t testing.TB, p *harness.Endpoint, user string, params ...string) *cli
 	}
 	t.Cleanup(func() { _ = h.Conn.Close() })
 	_ = h.Conn.SetDeadline(time.Now().Add(2 * patience))
-	return &client{t: t, conn: h.Conn, r: h.Frontend}
+	key := append(binary.BigEndian.AppendUint32(nil, h.PID), h.SecretKey...)
+	return &client{t: t, conn: h.Conn, r: h.Frontend, key: key}
 }
 
 // send writes the frames in one write.
@@ -90,6 +92,20 @@ func (c *client) ask(sql string) string {
 	c.t.Helper()
 	c.send(query(sql))
 	return c.answers(1)
+}
+
+// cancel sends a cancel request for the session and waits until it has been dealt with.
+func (c *client) cancel(p *harness.Endpoint) {
+	c.t.Helper()
+	conn, err := net.Dial("tcp", p.Addr())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	b := binary.BigEndian.AppendUint32(nil, uint32(8+len(c.key)))
+	b = binary.BigEndian.AppendUint32(b, 1234<<16|5678)
+	_, _ = conn.Write(append(b, c.key...))
+	_, _ = io.Copy(io.Discard, conn)
 }
 
 // silent fails when something arrives that nobody asked for.
