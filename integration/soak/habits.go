@@ -38,6 +38,7 @@ var transactionHabits = []habit{
 	{"cancel", 2, (*client).cancel},
 	{"session state", 1, (*client).sessionState},
 	{"reconnect", 1, (*client).hangUp},
+	{"half a request", 1, (*client).half},
 }
 
 // sessionHabits are those of clients that keep their server.

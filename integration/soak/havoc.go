@@ -39,7 +39,7 @@ func (l *lab) havoc(ctx context.Context, r *report) error {
 // killServer ends one of pgtier's server connections, whoever has it.
 func (l *lab) killServer(ctx context.Context, r *report) {
 	const sql = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('epmt-rw', 'epmt-admin')
-		ORDER BY random() LIMIT 1`
+		AND backend_type = 'client backend' ORDER BY random() LIMIT 1`
 	// A server that cannot be killed just now, because of a restart, will be killed the next time.
 	if killed, err := l.cluster.QueryText(ctx, pgtest.Superuser, sql); err == nil && killed == "t" {
 		r.serverKills.Add(1)

@@ -75,7 +75,7 @@ func (r *report) verdict() error {
 	check(r.after.servers <= r.servers+r.sessions, "%d server connections, %d are allowed", r.after.servers, r.servers+r.sessions)
 	check(r.goroutines > 0 && r.goroutines <= maxGoroutines, "%d goroutines at the end, %d are allowed", r.goroutines, maxGoroutines)
 	check(r.reconnects() <= maxReconnects, "%.1f server connections for 1,000 clients cut off, %d are allowed", r.reconnects(), maxReconnects)
-	for _, bug := range []string{"bug in a session", "panic", "own_statement_failed", "server_protocol_error"} {
+	for _, bug := range []string{"bug in a session", "panic", "DATA RACE", "own_statement_failed", "server_protocol_error"} {
 		n := strings.Count(r.log, bug)
 		check(n == 0, "pgtier's log says %q %d times", bug, n)
 	}

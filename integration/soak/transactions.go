@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // pipeline sends requests of several batches at once, some of which fail.
@@ -66,6 +67,31 @@ func (c *client) batch(p *pgconn.Pipeline, row string, bad bool) error {
 		return c.wrong("got %T for a Sync", results)
 	}
 	return nil
+}
+
+// half sends some of the bytes of a few requests and is gone.
+func (c *client) half(context.Context) error {
+	var b []byte
+	for _, m := range []pgproto3.FrontendMessage{
+		&pgproto3.Query{String: "BEGIN"},
+		&pgproto3.Parse{Name: "half", Query: "SELECT $1::text"},
+		&pgproto3.Bind{PreparedStatement: "half", Parameters: [][]byte{[]byte(c.tag())}},
+		&pgproto3.Execute{},
+		&pgproto3.Sync{},
+		&pgproto3.Query{String: "COPY soak_copy FROM STDIN CSV"},
+		&pgproto3.CopyData{Data: fmt.Appendf(nil, "%d,%d,1\n", c.id, c.seq)},
+		&pgproto3.CopyDone{},
+	} {
+		var err error
+		if b, err = m.Encode(b); err != nil {
+			return err
+		}
+	}
+	c.cable.mu.Lock()
+	_, err := c.cable.conn.Write(b[:c.rand.IntN(len(b))])
+	c.cable.mu.Unlock()
+	c.cut(c.rand.IntN(2) == 0)
+	return err
 }
 
 func (c *client) copyOut(ctx context.Context) error {
