@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pgtier/pgtier/proxy/pgerr"
+	"github.com/pgtier/pgtier/proxy/sqlscan"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
 
@@ -84,7 +85,7 @@ func (c *core) subscribe(l Listener, name string) {
 	if ch == nil {
 		ch = &channel{name: name}
 		c.channels[name] = ch
-		c.ask("LISTEN "+quote(name), ch)
+		c.ask("LISTEN "+quoted(name), ch)
 	}
 	ch.subs.add(l)
 	m.channels[name] = false
@@ -115,7 +116,7 @@ func (c *core) unsubscribe(l Listener, name string) {
 	ch.subs.remove(l)
 	if len(ch.subs.list) == 0 {
 		delete(c.channels, name)
-		c.ask("UNLISTEN "+quote(name), nil)
+		c.ask("UNLISTEN "+quoted(name), nil)
 	}
 }
 
@@ -246,15 +247,4 @@ func (s *set) remove(l Listener) {
 	delete(s.at, l)
 }
 
-// quote makes name, which is ASCII and has no zero byte, an identifier.
-func quote(name string) string {
-	q := make([]byte, 0, len(name)+2)
-	q = append(q, '"')
-	for i := range len(name) {
-		if name[i] == '"' {
-			q = append(q, '"')
-		}
-		q = append(q, name[i])
-	}
-	return string(append(q, '"'))
-}
+func quoted(name string) string { return string(sqlscan.QuoteIdent(nil, name)) }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -23,6 +24,9 @@ type hub struct {
 	pool *pool.Pool
 	wake chan struct{} // there is something to send, or the last subscription has ended
 
+	retired    chan struct{} // closed when it is to end
+	retireOnce sync.Once
+
 	mu      sync.Mutex
 	core    core
 	unsent  []byte
@@ -31,7 +35,7 @@ type hub struct {
 }
 
 func newHub(s *Hubs, p *pool.Pool) *hub {
-	return &hub{set: s, pool: p, wake: make(chan struct{}, 1), core: newCore()}
+	return &hub{set: s, pool: p, wake: make(chan struct{}, 1), retired: make(chan struct{}), core: newCore()}
 }
 
 // subscribe reports false when h, which may be nil, takes no subscriptions. The caller carries out what it returns.
@@ -135,6 +139,8 @@ func (h *hub) serve(conn net.Conn, ended <-chan error) (err error, reading bool)
 		case <-h.wake:
 		case err := <-ended:
 			return err, false
+		case <-h.retired:
+			return errRetired, true
 		case <-h.set.ctx.Done():
 			return nil, true
 		case <-unused:
@@ -178,6 +184,8 @@ func (h *hub) fail(e *pgerr.Error) {
 		c.ended(e)
 	})
 }
+
+var errRetired = errors.New("the configuration says another login or server now")
 
 var errLost = pgerr.New(pgerr.ConnectionDied, "the server connection that listens for notifications was lost")
 

@@ -26,6 +26,7 @@
 //	  (restart, kill, network)    their first channel are told that it failed. The next subscription makes a new hub
 //	the server says what cannot   the same
 //	  be understood
+//	the configuration changes     the same, when it says another login or server
 //	a listener is slow            its session's business: the hub gives and forgets
 //	pgtier stops                  the hub closes its connection and says nothing to its listeners, which have their own end
 //
@@ -125,6 +126,14 @@ func (s *Hubs) Unsubscribe(l Listener, p *pool.Pool, channel string) {
 func (s *Hubs) Leave(l Listener, p *pool.Pool) {
 	if h := s.of(p); h != nil {
 		h.do(func(c *core) { c.leave(l) })
+	}
+}
+
+// Retire ends p's hub: it has logged in in a way that is not wanted any more, perhaps to another server. Its listeners have
+// lost it.
+func (s *Hubs) Retire(p *pool.Pool) {
+	if h := s.of(p); h != nil {
+		h.retireOnce.Do(func() { close(h.retired) })
 	}
 }
 

@@ -20,6 +20,7 @@ const (
 	ProtocolViolation        = "08P01"
 	FeatureNotSupported      = "0A000"
 	InvalidParameterValue    = "22023"
+	UntranslatableCharacter  = "22P05"
 	InFailedTransaction      = "25P02"
 	IdleInTransactionTimeout = "25P03"
 	TransactionTimeout       = "25P04"

@@ -111,6 +111,8 @@ func (l *Loop) task(t *task) {
 		l.moved(t.server, t.action)
 	case taskPool:
 		l.pool(t.event)
+	case taskListening, taskHeard, taskHubLost:
+		l.fromHub(t)
 	case taskDrain:
 		l.drain()
 	case taskStop:

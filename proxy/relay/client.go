@@ -13,6 +13,7 @@ import (
 type Client struct {
 	socket
 	sess    *session.Session
+	listens bool  // it has been subscribed to something
 	owed    int   // grants under way for requests that have been withdrawn
 	closeBy int64 // when closing is not waited for any longer
 }
@@ -87,7 +88,7 @@ func (l *Loop) takeFromClient(c *Client) (more bool) {
 	n := copy(l.in, c.stash)
 	var got int
 	var err error
-	if c.readable {
+	if c.readable && n < len(l.in) { // a frame that waits for the hub may have filled the buffer
 		var done bool
 		got, done, err = c.recv(l.in[n:])
 		c.readable = !done
@@ -165,6 +166,9 @@ func (l *Loop) effects(c *Client, server *session.Server, do session.Effect) {
 	if do&session.Acquire != 0 {
 		l.pool(pool.Event{Kind: pool.Acquire, Pool: c.sess.Pool, Waiter: &c.sess.Waiter})
 	}
+	if do&session.Channels != 0 {
+		l.askHub(c)
+	}
 	if do&session.CloseClient != 0 {
 		l.closeClient(c)
 	} else if c != nil && do&session.Release != 0 {
@@ -174,6 +178,9 @@ func (l *Loop) effects(c *Client, server *session.Server, do session.Effect) {
 
 // closeClient closes the client's socket once the last bytes are on their way.
 func (l *Loop) closeClient(c *Client) {
+	if c.listens {
+		l.group.hubs.Leave(c, c.sess.Pool)
+	}
 	if ended := l.group.opt.Ended; ended != nil {
 		ended(c.sess, &End{Now: l.now})
 	}

@@ -22,21 +22,26 @@ const (
 	taskAction                    // action: of the pool's, about a connection or waiter of this loop
 	taskMoved                     // server, action: registered nowhere; granted to a waiter of this loop
 	taskPool                      // event: of the pool's, from outside the loops
+	taskListening                 // client, channel, err: the hub's answer
+	taskHeard                     // client, frames
+	taskHubLost                   // client
 	taskDrain
 	taskStop
 )
 
 type task struct {
-	do     taskKind
-	client *Client
-	server *serverConn
-	pool   *pool.Pool
-	action pool.Action
-	event  pool.Event
-	dial   *DialError
-	err    *pgerr.Error
-	reason session.Reason
-	unsure bool // whether the cancel request has been dealt with is not known
+	do      taskKind
+	client  *Client
+	channel string
+	frames  [][]byte
+	server  *serverConn
+	pool    *pool.Pool
+	action  pool.Action
+	event   pool.Event
+	dial    *DialError
+	err     *pgerr.Error
+	reason  session.Reason
+	unsure  bool // whether the cancel request has been dealt with is not known
 }
 
 // inbox is how other goroutines reach a loop. Posting never blocks.

@@ -24,6 +24,7 @@ import (
 
 	"github.com/pgtier/pgtier/pool"
 	"github.com/pgtier/pgtier/proxy/handover"
+	"github.com/pgtier/pgtier/proxy/notify"
 	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/session"
 )
@@ -79,6 +80,7 @@ type End struct {
 type Group struct {
 	opt    Options
 	loops  []*Loop
+	hubs   *notify.Hubs
 	ctx    context.Context // ends logins and cancel requests under way
 	stop   context.CancelFunc
 	work   sync.WaitGroup // loops, logins, cancel requests
@@ -102,6 +104,7 @@ func New(opt Options) (*Group, error) {
 	}
 	g := &Group{opt: opt, empty: make(chan struct{}, 1)}
 	g.ctx, g.stop = context.WithCancel(context.Background())
+	g.hubs = g.newHubs()
 	for i := range opt.Loops {
 		l, err := newLoop(g, i)
 		if err != nil {
@@ -167,7 +170,12 @@ func (g *Group) Kill(c *Client, reason session.Reason, e *pgerr.Error) {
 }
 
 // Tell tells the pools of an event that comes from outside: Resize, Retire.
-func (g *Group) Tell(ev pool.Event) { g.loops[0].post(task{do: taskPool, event: ev}) }
+func (g *Group) Tell(ev pool.Event) {
+	g.loops[0].post(task{do: taskPool, event: ev})
+	if ev.Kind == pool.Retire {
+		g.hubs.Retire(ev.Pool)
+	}
+}
 
 // Drain ends every session as soon as it has no transaction, and returns when none is left or ctx ends.
 func (g *Group) Drain(ctx context.Context) error {
@@ -188,6 +196,7 @@ func (g *Group) Drain(ctx context.Context) error {
 func (g *Group) Close() {
 	g.closed.Store(true)
 	g.stop()
+	g.hubs.Close() // before the loops: it posts to them
 	for _, l := range g.loops {
 		l.post(task{do: taskStop})
 	}

@@ -67,8 +67,10 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 		return v.failure(st, size, frame)
 	case wire.ParameterStatus:
 		return v.parameter(st, size, frame)
-	case wire.NoticeResponse, wire.NotificationResponse:
+	case wire.NoticeResponse:
 		return v.mine(v.fifo.first())
+	case wire.NotificationResponse:
+		return v.notification(st, size, frame)
 	}
 	r := v.fifo.first()
 	if r == nil {
@@ -80,7 +82,7 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 	}
 	switch typ {
 	case wire.DataRow, wire.CopyData, wire.CopyDone:
-		if (r.own == ownQuestion || r.own == ownFacts) && typ == wire.DataRow {
+		if (r.own == ownQuestion || r.own == ownFacts || r.own == ownChannels) && typ == wire.DataRow {
 			return v.answerRow(st, size, frame)
 		}
 		if r.kind == kQuery || r.kind == kExecute {
@@ -141,6 +143,7 @@ const maxTag = wire.HeaderSize + len("DEALLOCATE ALL") + 1
 
 // tag looks for the command tags that change what pgtier remembers of the client.
 func (v *Server) tag(frame []byte) {
+	v.session.hearing.tag(frame)
 	if s := v.session; len(frame) > wire.HeaderSize+1 && frame[wire.HeaderSize] == 'D' && frame[wire.HeaderSize+1] != 'O' {
 		s.completed(string(frame[wire.HeaderSize : len(frame)-1]))
 	}

@@ -22,6 +22,8 @@ const (
 	ReasonShutdown        Reason = "shutdown"
 	ReasonExpired         Reason = "access_ended"
 	ReasonTimeout         Reason = "timeout"
+	ReasonHubLost         Reason = "listener_lost"         // the connection that listens for it has ended
+	ReasonDeaf            Reason = "notifications_refused" // it does not take its notifications
 	ReasonBug             Reason = "bug"
 )
 

@@ -55,6 +55,7 @@ const (
 	ownFacts        // what PostgreSQL's rules say about the role that the session is to take
 	ownRole         // SET ROLE
 	ownQuestion     // what the settings are that the client may have changed
+	ownChannels     // which channels its LISTEN has come to
 )
 
 // request is one entry of the FIFO of outstanding requests.

@@ -137,6 +137,9 @@ func (v *Server) ownEnded(st *Step, what own) {
 	case what == ownQuestion:
 		s.answered()
 		s.requestEnded(st)
+	case what == ownChannels:
+		s.channelsAnswered(st)
+		s.requestEnded(st)
 	default:
 		s.requestEnded(st)
 	}
@@ -157,6 +160,10 @@ func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 		// As with a statement_timeout of a millisecond. What cannot be carried stays where it is.
 		s.pinned |= sqlscan.OpaqueSetting
 		s.asking = nil
+		s.requestEnded(st)
+		return
+	case what == ownChannels:
+		s.channelsUnknown(st)
 		s.requestEnded(st)
 		return
 	}
@@ -208,7 +215,7 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 // requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
 // the release rule.
 func (s *Session) requestEnded(st *Step) {
-	if s.state == Linked && s.srv.clean() && (s.recall(st) || (s.owesReady || !s.mayRelease()) && !s.inBatch && s.adjust(st)) {
+	if s.state == Linked && s.srv.clean() && (s.recall(st) || s.settleChannels(st) || (s.owesReady || !s.mayRelease()) && !s.inBatch && s.adjust(st)) {
 		return
 	}
 	s.payReady(st)
@@ -218,6 +225,7 @@ func (s *Session) requestEnded(st *Step) {
 	}
 	s.deadlines.requestEnded(s, st.Now)
 	s.sendCancel(st)
+	s.hear(st)
 	if s.leaving && s.srv.clean() && !s.inBatch {
 		s.close(st, ReasonShutdown, errShutdown)
 	}
@@ -226,7 +234,7 @@ func (s *Session) requestEnded(st *Step) {
 // mayRelease is the release rule: everything that the server sent has been forwarded, it is outside a transaction, nothing
 // is outstanding, no copy is pending, and the client is between two frames and between two batches.
 func (s *Session) mayRelease() bool {
-	return s.pooled && s.pinned == 0 && s.marks == nil && !s.srv.doubtful && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
+	return s.pooled && s.pinned == 0 && s.marks == nil && !s.hearing.holds() && !s.srv.doubtful && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
 }
 
 // Settle is called after the client's bytes have been taken. A lease that turned out not to be needed ends here.
@@ -235,13 +243,14 @@ func (s *Session) Settle(st *Step) {
 		return
 	}
 	v := s.srv
+	s.hearing.resumed()
 	if v.body == 0 {
 		v.answerFaked(st)
 	}
 	switch {
 	case s.mayRelease():
 		s.release(st)
-	case v.fifo.len() > 0:
+	case v.fifo.len() > 0, s.hearing.stalled():
 		s.deadlines.requestBegins(s, st.Now)
 		s.sendCancel(st)
 		s.drawAnswers(st)
@@ -278,6 +287,7 @@ func (s *Session) release(st *Step) {
 	s.cancel = false
 	s.marks = nil
 	s.become(Idle, st.Now)
+	s.hear(st)
 	if s.leaving {
 		s.close(st, ReasonShutdown, errShutdown)
 	}

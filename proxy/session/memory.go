@@ -22,6 +22,7 @@ type note struct {
 	frees    sqlscan.Effects // pins that it may end
 	gone     string          // a prepared statement that it deallocates
 	executes bool            // it runs a prepared statement by name
+	channels channelNote
 }
 
 // remembered are the kinds of statement that leave something behind.
@@ -60,7 +61,7 @@ func noteOf(sql []byte) *note {
 		}
 		n.statement(&st, sum.Count == 1)
 	}
-	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && n.gone == "" && !n.executes {
+	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && n.gone == "" && !n.executes && !n.channels.any() {
 		return nil
 	}
 	return n
@@ -73,7 +74,10 @@ func (n *note) statement(st *sqlscan.Statement, only bool) {
 		n.resetAll = n.resetAll || st.All
 	case sqlscan.Do, sqlscan.Call:
 		n.scan = true
+	case sqlscan.Listen:
+		n.channels.listen(st)
 	case sqlscan.Unlisten:
+		n.channels.unlisten(st)
 		n.frees |= sqlscan.Listens
 	case sqlscan.Close:
 		n.frees |= sqlscan.HoldsCursor
@@ -117,7 +121,7 @@ func (s *Session) remember(n *note) {
 	m.resets = append(m.resets, n.resets...)
 	m.scan = m.scan || n.scan
 	m.resetAll = m.resetAll || n.resetAll
-	m.pins |= n.pins
+	m.pins |= s.attempt(n)
 	m.frees |= n.frees
 	if n.gone != "" {
 		m.gone = n.gone

@@ -23,8 +23,15 @@ func (s *Session) bind(st *Step, size int, frame []byte) verdict {
 	if !ok || !ok2 {
 		return s.incomplete(st, size, frame)
 	}
+	n := s.noteFor(name)
+	if wait, e := s.listens(st, n, true); wait {
+		return more
+	} else if e != nil {
+		s.inBatch = true
+		return s.refuseParse(st, e)
+	}
 	q := s.find(st, name)
-	s.remember(s.noteFor(name))
+	s.remember(n)
 	if q == "" {
 		return s.expect(kBind)
 	}

@@ -16,14 +16,14 @@ func (v *Server) leave(st *Step, s *Session) {
 	switch {
 	case s.body > 0 && !s.dropBody, v.copyIn, v.doubtful:
 		st.Do |= Discard
-	case v.clean() && s.pooled && !s.inBatch && s.pinned == 0 && s.marks == nil:
+	case v.clean() && s.pooled && !s.inBatch && s.pinned == 0 && s.marks == nil && !s.hearing.owes():
 		st.Do |= Release
 	default:
 		s.held = nil
 		if s.inBatch || v.skipToSync {
 			v.endBatch(st)
 		}
-		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil || s.asking != nil
+		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil || s.asking != nil || s.hearing.owes()
 		st.Do |= Orphan
 		if v.fifo.hasClients() {
 			st.Do |= CancelServer

@@ -74,6 +74,9 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 		verdict = pass // a statement injected for the client failed: it is the client's error
 	}
 	v.copyIn, v.doubtful = false, v.doubtful || v.copySyncs > 0
+	if v.session != nil {
+		v.session.hearing.undo()
+	}
 	if !r.kind.ends() {
 		v.abortBatch()
 	}

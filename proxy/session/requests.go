@@ -73,6 +73,11 @@ func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 	sql, rewritten := s.answerShow(frame[wire.HeaderSize:], len(frame)-wire.HeaderSize)
 	if !rewritten {
 		n := noteOf(textOf(frame[wire.HeaderSize:]))
+		if wait, e := s.listens(st, n, len(frame) <= wholeFrame); wait {
+			return more
+		} else if e != nil {
+			return s.refuseQuery(st, kQuery, e)
+		}
 		s.remember(n)
 		sql, rewritten = s.named2sql(st, n, frame)
 	}

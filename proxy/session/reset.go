@@ -40,6 +40,7 @@ func (s *Session) discarded() {
 	v.forget()
 	v.Identity = s.Identity
 	s.pinned = 0
+	s.hearing.deafen()
 	s.dropNamed()
 	if s.marks == nil {
 		s.marks = &marks{}

@@ -15,6 +15,8 @@ type Server struct {
 	PID  uint32
 	Addr string
 
+	encoding string // client_encoding as the login has it
+
 	session *Session // lessee; nil while it is idle, or an orphan cleaning itself
 
 	fifo       fifo
@@ -54,7 +56,7 @@ type ownError struct {
 
 // NewServer describes a fresh login, clean and idle; params is its ParameterStatus.
 func NewServer(key pool.Key, pid uint32, addr string, params map[string]string) *Server {
-	v := &Server{Key: key, PID: pid, Addr: addr, status: wire.Idle, current: NoSettings}
+	v := &Server{Key: key, PID: pid, Addr: addr, encoding: params["client_encoding"], status: wire.Idle, current: NoSettings}
 	for _, name := range sortedNames(params) {
 		v.reported = append(v.reported, Setting{name, params[name]})
 	}

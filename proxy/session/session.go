@@ -75,6 +75,8 @@ type Session struct {
 	marks     *marks          // what its texts may have left behind on the server; nil for most
 	asking    *marks          // what the server is being asked about; nil when it is not
 	pinned    sqlscan.Effects // what keeps its server from being released; 0 for most
+	hub       bool            // it listens by the pool's hub
+	hearing   *hearing        // its channels; nil for most
 
 	// The client's byte stream.
 	body     int  // bytes of its current frame that are still to come
@@ -131,6 +133,7 @@ func New(c Config) *Session {
 		pooled: c.Decision.Tier.Pool.Mode == "transaction",
 	}
 	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject" || c.Decision.Tier.Guard
+	s.hub = s.pooled && c.Decision.Tier.SessionState == "pin" && c.Decision.Tier.Isolation == "role"
 	s.Waiter.Identity = c.Decision.Identity
 	s.Counts.Started = c.Now
 	s.deadlines.start(c.Decision, c.Now)
@@ -166,7 +169,7 @@ func (s *Session) MayRead() bool {
 	switch s.state {
 	case Linked:
 		// What the client sends next may depend on what follows from the answer: see adjust.
-		return s.asking == nil && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
+		return s.asking == nil && s.hearing.mayRead() && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
 	case Idle:
 		return s.refusal != nil || s.skip
 	default:

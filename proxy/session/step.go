@@ -18,6 +18,7 @@ const (
 	CloseClient                     // close the client's socket after sending what is left for it
 	CancelServer                    // send a cancel request for what Server is running
 	Orphan                          // Server has no session any more and cleans itself; give it a bounded time
+	Channels                        // tell the pool's hub what TakeChannels returns
 )
 
 // Step is one event's outcome. A loop has one and uses it again and again.
@@ -28,6 +29,7 @@ type Step struct {
 	Server   *Server // what ToServer and the effects concern
 	Do       Effect
 	Usage    Usage // of the session's pool; filled in before Expired
+	Unsent   int   // bytes that the client's socket has not taken; filled in before Heard
 }
 
 // Reset empties the step. in is the receive buffer whose bytes Pass may refer to.
