@@ -24,7 +24,7 @@ demo: postgres build ## a throw-away PostgreSQL with tiers behind one address; A
 	@./bin/pgtier demo $(ARGS)
 
 .PHONY: test
-test: postgres lint ## everything that must hold before a commit
+test: postgres clients lint ## everything that must hold before a commit
 	@$(scripts)/install-compiler.sh
 	$(GO) test -race $$($(RACE))
 	@packages=$$($(NORACE)); if [ -n "$$packages" ]; then echo $(GO) test $$packages; $(GO) test $$packages; fi
@@ -42,6 +42,10 @@ test-matrix: postgres ## the integration tests on every supported version of Pos
 		echo "PostgreSQL $$version"; \
 		PGTIER_PG_BIN=$$bin $(GO) test -count=1 ./integration/...; \
 	done
+
+.PHONY: compatibility
+compatibility: postgres clients ## the clients' table in docs/compatibility.md
+	CI=true PGTIER_WRITE_COMPATIBILITY=1 $(GO) test -count=1 ./integration/clients
 
 .PHONY: drivers
 drivers: postgres ## the driver matrix; writes its table in docs/compatibility.md. Ruby, PHP, Perl, Java... are installed
@@ -73,6 +77,10 @@ regress: postgres ## PostgreSQL's own regression suite, direct and through pgtie
 .PHONY: postgres
 postgres:
 	@$(scripts)/install-postgres.sh
+
+.PHONY: clients
+clients:
+	@$(scripts)/install-clients.sh
 
 .PHONY: clean
 clean:
