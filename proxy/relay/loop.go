@@ -65,7 +65,6 @@ func newLoop(g *Group, id int) (*Loop, error) {
 func (l *Loop) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer l.poll.close()
 	for !l.stopping {
 		l.round()
 	}
@@ -310,4 +309,19 @@ func (l *Loop) shutdown() {
 			l.drop(s)
 		}
 	}
+}
+
+// tidy closes what was handed to a loop that had stopped, such as the connection of a login that was just too late. Called
+// when nobody posts any more.
+func (l *Loop) tidy() {
+	for _, t := range l.inbox.take() {
+		switch t.do {
+		case taskOpened, taskMoved:
+			t.server.shut(l.in)
+		case taskAdopt:
+			t.client.shut(l.in)
+			l.group.left()
+		}
+	}
+	l.poll.close()
 }

@@ -83,7 +83,8 @@ type Group struct {
 	hubs   *notify.Hubs
 	ctx    context.Context // ends logins and cancel requests under way
 	stop   context.CancelFunc
-	work   sync.WaitGroup // loops, logins, cancel requests
+	turns  sync.WaitGroup // loops
+	work   sync.WaitGroup // logins and cancel requests
 	next   atomic.Uint32
 	live   atomic.Int64 // clients on all loops
 	empty  chan struct{}
@@ -112,7 +113,7 @@ func New(opt Options) (*Group, error) {
 			return nil, err
 		}
 		g.loops = append(g.loops, l)
-		g.work.Go(l.run)
+		g.turns.Go(l.run)
 	}
 	return g, nil
 }
@@ -200,7 +201,11 @@ func (g *Group) Close() {
 	for _, l := range g.loops {
 		l.post(task{do: taskStop})
 	}
-	g.work.Wait()
+	g.turns.Wait()
+	g.work.Wait() // they may have posted to a loop that had stopped
+	for _, l := range g.loops {
+		l.tidy()
+	}
 }
 
 // left is called when a client is gone.
