@@ -173,4 +173,4 @@ func (c *client) send(s step, v variant) int {
 }
 
 // probe asks who acts. It fails for nobody, except in a transaction that has failed.
-const probe = "SELECT pg_catalog.concat('acts as ', current_user, ' role ', pg_catalog.current_setting('role'))"
+const probe = "SELECT pg_catalog.concat('acts as ', current_user, ' role ', pg_catalog.current_setting('role'), ' of ', session_user)"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"testing"
 	"time"
@@ -23,6 +24,8 @@ type client struct {
 	ready int      // how many ReadyForQuery it has seen
 	tx    byte     // of the last of them
 	ended bool     // the connection is over
+
+	copies bool // the test sends copy data itself
 }
 
 // connect logs an identity in. params are startup parameters, name=value.
@@ -56,6 +59,20 @@ func (b *lab) mustConnect(l level, identity string) *client {
 		b.t.Fatalf("%s on %s: %v", identity, l.name, err)
 	}
 	return c
+}
+
+// cancel sends a cancel request and waits until it is over.
+func (c *client) cancel(addr string) {
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	request := &pgproto3.CancelRequest{ProcessID: c.raw.PID, SecretKey: c.raw.SecretKey}
+	if b, err := request.Encode(nil); err == nil {
+		_, _ = conn.Write(b)
+		_, _ = conn.Read(make([]byte, 1)) // its end
+	}
 }
 
 func (c *client) close() {
@@ -112,8 +129,11 @@ func (c *client) read() {
 	case *pgproto3.CommandComplete:
 		c.lines = append(c.lines, "done "+string(m.CommandTag))
 	case *pgproto3.CopyInResponse:
-		c.Send(&pgproto3.CopyFail{Message: "nothing to copy"})
-		c.flush()
+		c.lines = append(c.lines, "copy in")
+		if !c.copies {
+			c.Send(&pgproto3.CopyFail{Message: "nothing to copy"})
+			c.flush()
+		}
 	case *pgproto3.ReadyForQuery:
 		c.ready++
 		c.tx = m.TxStatus

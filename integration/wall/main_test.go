@@ -46,6 +46,8 @@ type level struct {
 	tier     string // lines of the tier rw
 	hardened bool
 	strict   bool // no attack may reach anybody
+
+	asIdentity bool // server connections are logged in as the identity itself
 }
 
 var levels = []level{
@@ -55,6 +57,14 @@ var levels = []level{
 }
 
 func (l level) login() string { return "px_" + l.name }
+
+// session is the session_user of an identity's server connections.
+func (l level) session(identity string) string {
+	if l.asIdentity {
+		return identity
+	}
+	return l.login()
+}
 
 const password = "wall" // of logins and identities: nothing here is a secret
 

@@ -20,7 +20,6 @@ type table struct {
 // row is what attacks did at one level. An attack counts once, by the worst of its variants.
 type row struct {
 	byAttack map[string]outcome
-	stock    map[string]bool // attacks that reached an identity
 }
 
 func newTable(major int, attacks []attack) *table {
@@ -40,7 +39,7 @@ func (t *table) add(l level, a attack, o outcome) {
 		t.rows[l.name] = r
 	}
 	if old, ok := r.byAttack[a.ID]; ok {
-		if old.reached == "identity" || o.reached == "" {
+		if worse(old.reached, o.reached) {
 			o.reached = old.reached
 		}
 		o.poisoned = o.poisoned || old.poisoned
@@ -52,43 +51,37 @@ func (t *table) add(l level, a attack, o outcome) {
 	r.byAttack[a.ID] = o
 }
 
-func (r *row) counts() (identity, login, nothing, soiled int) {
+// counts are how many attacks reached whom, and how many left something for the next identity.
+func (r *row) counts() (by map[string]int, soiled int) {
+	by = map[string]int{}
 	for _, o := range r.byAttack {
-		switch o.reached {
-		case "identity":
-			identity++
-		case "login":
-			login++
-		default:
-			nothing++
-		}
+		by[o.reached]++
 		if len(o.soiled) > 0 {
 			soiled++
 		}
 	}
-	return
+	return by, soiled
 }
 
 // check looks whether the attacks are worth anything: without a guard most of them have to succeed.
 func (t *table) check(tb testing.TB) {
 	tb.Helper()
 	if r := t.rows["wall_shared"]; r != nil {
-		if identity, _, _, _ := r.counts(); identity < 30 {
-			tb.Errorf("only %d attacks succeeded where nothing keeps them: the table does not test anything", identity)
+		if by, _ := r.counts(); by["identity"] < 30 {
+			tb.Errorf("only %d attacks succeeded where nothing keeps them: the table does not test anything", by["identity"])
 		}
 	}
 }
 
 func (t *table) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| PostgreSQL %d | attacks | reached another identity | reached the login | nothing | the next identity met something |\n|---|---|---|---|---|---|\n", t.major)
+	fmt.Fprintf(&b, "| PostgreSQL %d | attacks | reached another tier | another identity | the login | nothing | left something for the next identity |\n"+
+		"|---|---|---|---|---|---|---|\n", t.major)
 	for _, l := range levels {
-		r := t.rows[l.name]
-		if r == nil {
-			continue
+		if r := t.rows[l.name]; r != nil {
+			by, soiled := r.counts()
+			fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d |\n", l.title, len(r.byAttack), by["tier"], by["identity"], by["login"], by[""], soiled)
 		}
-		identity, login, nothing, soiled := r.counts()
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d |\n", l.title, len(r.byAttack), identity, login, nothing, soiled)
 	}
 	return b.String()
 }

@@ -2,16 +2,15 @@ package wall
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // outcome is what came of an attack.
 type outcome struct {
-	reached  string   // "identity", "login" or "": the furthest that alice got
+	reached  string   // one of reaches: the furthest that alice got
 	evidence string   // the line that shows it
 	poisoned bool     // the login has been changed for connections to come
 	soiled   []string // what bob met that was not his
@@ -52,7 +51,7 @@ func TestWall(t *testing.T) {
 func (w *firing) judge(a attack, v variant, o outcome) {
 	t := w.t
 	t.Helper()
-	if w.level.strict && (o.reached != "" || o.poisoned) {
+	if w.level.strict && (o.reached != "" || o.poisoned) || o.reached == "tier" {
 		t.Errorf("%s %q (%s) reached the %s: %s\n%s", a.ID, a.Name, v, o.reached, o.evidence, strings.Join(clip(o.lines), "\n"))
 	}
 	if len(o.soiled) > 0 && a.Residue == "" {
@@ -130,49 +129,60 @@ func (c *client) attack(steps []step, v variant) {
 		c.await(due)
 		return
 	}
-	// Who knows how many answers these bytes have: up to the answer to a text of our own.
-	const end = "the end of the attack"
-	c.Send(&pgproto3.Sync{})
-	c.Send(&pgproto3.Query{String: "ROLLBACK"})
-	c.Send(&pgproto3.Query{String: probe})
-	c.Send(&pgproto3.Query{String: "SELECT '" + end + "'"})
-	c.flush()
-	for !c.ended && !slices.Contains(c.lines, "row "+end) {
-		c.read()
-	}
+	c.finish()
 }
 
 // witnesses are those who wrote rows, or own large objects, that are not to be.
 const witnesses = "SELECT DISTINCT who FROM app.witness UNION SELECT lomowner::regrole::name FROM pg_largeobject_metadata"
 
+// reaches are whom an attack may reach, from harmless to worst.
+var reaches = []string{"", "login", "identity", "tier"}
+
+// worse reports whether reaching a is worse than reaching b.
+func worse(a, b string) bool { return slices.Index(reaches, a) > slices.Index(reaches, b) }
+
 // look finds in what alice was told, and in what was written, whom she reached.
 func (o *outcome) look(l level, wrote []string) {
 	note := func(reached, evidence string) {
-		if o.reached != "identity" {
+		if worse(reached, o.reached) {
 			o.reached, o.evidence = reached, evidence
 		}
 	}
 	for _, who := range wrote {
-		switch who {
-		case "alice", "app_owner": // app_owner: by the function that is meant to
-		case l.login():
-			note("login", "wrote as "+who)
-		default:
-			note("identity", "wrote as "+who)
+		if who != "alice" {
+			note(l.whose(who), "wrote as "+who)
 		}
 	}
 	for _, line := range o.lines {
 		value, isRow := strings.CutPrefix(line, "row ")
 		o.refused = o.refused || strings.HasPrefix(line, "error 42501")
+		acts := actsAs.FindStringSubmatch(value)
 		switch {
 		case !isRow:
-		case strings.Contains(value, "BOB-ONLY"), strings.HasPrefix(value, "acts as bob"), strings.HasPrefix(value, "bob/"), strings.HasPrefix(value, "bobBOB"):
+		case acts != nil && acts[2] != l.session("alice"):
+			note("tier", line)
+		case acts != nil && acts[1] != "alice":
+			note(l.whose(acts[1]), line)
+		case strings.Contains(value, "BOB-ONLY"), strings.HasPrefix(value, "bob/"):
 			note("identity", line)
-		case strings.HasPrefix(value, "acts as") && !strings.HasPrefix(value, "acts as alice"), value == l.login(),
-			strings.HasPrefix(value, l.login()+"/"):
+		case value == l.login(), strings.HasPrefix(value, l.login()+"/"):
 			note("login", line)
 		}
 	}
+}
+
+// actsAs reads the answer to the probe.
+var actsAs = regexp.MustCompile(`^acts as (\S+) role \S+ of (\S+)$`)
+
+// whose tells what it means that somebody other than alice acted.
+func (l level) whose(who string) string {
+	switch who {
+	case l.login():
+		return "login"
+	case "bob":
+		return "identity"
+	}
+	return "tier" // nobody else is in this one
 }
 
 // state is what an identity that comes behind another must find as it was at first.

@@ -56,7 +56,7 @@ func (l *Loop) readServer(v *serverConn) {
 		}
 		more := l.takeFromServer(v, c)
 		if c != nil && (c.readable || len(c.stash) > 0) && c.sess.MayRead() {
-			l.again(&c.socket) // a session that has just been prepared, or whose pipeline was full
+			l.again(&c.socket) // a session that has just been prepared, has its role again, or whose pipeline was full
 		}
 		if !more {
 			return

@@ -27,6 +27,7 @@ func (s *Session) FromClient(st *Step, in []byte) (used int) {
 
 func (s *Session) fromClient(st *Step, in []byte) (used int) {
 	at := 0
+	s.backlog = false
 	for at < len(in) && s.state != Closed {
 		if s.body > 0 {
 			n := min(s.body, len(in)-at)
@@ -34,7 +35,7 @@ func (s *Session) fromClient(st *Step, in []byte) (used int) {
 			at += n
 			continue
 		}
-		if len(in)-at < wire.HeaderSize {
+		if s.backlog = s.roleless; s.backlog || len(in)-at < wire.HeaderSize {
 			break
 		}
 		typ, size, ok := wire.Header(in[at:])

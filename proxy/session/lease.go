@@ -234,7 +234,7 @@ func (s *Session) requestEnded(st *Step) {
 // mayRelease is the release rule: everything that the server sent has been forwarded, it is outside a transaction, nothing
 // is outstanding, no copy is pending, and the client is between two frames and between two batches.
 func (s *Session) mayRelease() bool {
-	return s.pooled && s.pinned == 0 && s.marks == nil && !s.hearing.holds() && !s.srv.doubtful && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
+	return s.pooled && !s.backlog && s.pinned == 0 && s.marks == nil && !s.hearing.holds() && !s.srv.doubtful && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
 }
 
 // Settle is called after the client's bytes have been taken. A lease that turned out not to be needed ends here.

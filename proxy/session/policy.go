@@ -89,10 +89,11 @@ func Unreadable(t *config.Tier, s Settings) *pgerr.Error {
 	return nil
 }
 
-// afterDiscard puts the role and the client's own settings back right behind a DISCARD ALL that the client sends, in the
-// same write: nothing that the client pipelines behind it meets the bare login. Outside a transaction it cannot fail.
+// afterDiscard puts the role and the client's own settings back right behind a DISCARD ALL that the client sends. What the
+// client has pipelined behind it waits until the role is confirmed: SET ROLE may fail, when the membership has been revoked
+// or a cancel request for the DISCARD ALL comes late, and then it would meet the bare login.
 func (s *Session) afterDiscard(st *Step) {
-	s.putBack = true
+	s.putBack, s.roleless = true, true
 	s.sendRole(st)
 	if s.startup != NoSettings {
 		st.ToServer.Put(appendChange(st.ToServer.Own(), NoSettings, s.startup))

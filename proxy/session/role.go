@@ -171,6 +171,7 @@ func overlay(settings []Setting, wanted Settings) Settings {
 // roleTaken is called when SET ROLE has been confirmed.
 func (s *Session) roleTaken(now int64) {
 	s.srv.role, s.srv.roleAt = s.Decision.Role, now
+	s.roleless = false
 }
 
 // roleRefused is called when SET ROLE failed: the login is no member, or the role is gone.

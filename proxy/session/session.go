@@ -70,6 +70,8 @@ type Session struct {
 	shared    bool            // isolation "shared": the role is set at each lease
 	counted   bool            // in roles
 	putBack   bool            // role and settings follow a DISCARD ALL that has been sent
+	roleless  bool            // so does the role, and until it is confirmed nothing else of the client's is taken
+	backlog   bool            // there is something, which the loop keeps
 	owesReady bool            // the client's last ReadyForQuery is held back: see reset.go
 	startup   Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
 	marks     *marks          // what its texts may have left behind on the server; nil for most
@@ -169,7 +171,7 @@ func (s *Session) MayRead() bool {
 	switch s.state {
 	case Linked:
 		// What the client sends next may depend on what follows from the answer: see adjust.
-		return s.asking == nil && s.hearing.mayRead() && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
+		return s.asking == nil && s.hearing.mayRead() && !s.roleless && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
 	case Idle:
 		return s.refusal != nil || s.skip
 	default:
