@@ -44,6 +44,7 @@ func (l *Loop) begin() { l.step.Reset(l.now, l.in) }
 
 // readClient lets the session take what its client has sent.
 func (l *Loop) readClient(c *Client) {
+	progress := false
 	for range maxTurns {
 		switch {
 		case c.closed || c.closing || !c.readable && len(c.stash) == 0:
@@ -53,13 +54,13 @@ func (l *Loop) readClient(c *Client) {
 				return // until the peer that is full has been drained
 			}
 			l.begin()
-			if !l.takeFromClient(c) {
+			if progress = l.takeFromClient(c); !progress {
 				return
 			}
 		case c.hup:
 			l.lastWords(c)
 			return
-		case c.sess.State() == session.Idle && c.readable:
+		case c.sess.State() == session.Idle && (c.readable || progress): // progress: what is left is a frame that needs a server
 			l.begin()
 			c.sess.Wake(&l.step)
 			l.finish(c)

@@ -76,6 +76,7 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 	if r == nil {
 		return v.unexpected(st, typ)
 	}
+	r.answered, v.inDoubt = true, 0 // it is being answered, so everything before it has been
 	verdict := v.mine(r)
 	if r.mode == refused {
 		return v.unexpected(st, typ) // it cannot have succeeded
@@ -107,11 +108,11 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 			v.tag(frame)
 		}
 		if r.kind == kQuery && typ != wire.PortalSuspended {
-			v.copyIn, v.copySyncs = false, 0
+			v.copySucceeded()
 			return verdict
 		}
 		if r.kind == kExecute {
-			v.copyIn, v.copySyncs = false, 0
+			v.copySucceeded()
 			return v.done(verdict)
 		}
 	case wire.ParseComplete:
@@ -171,25 +172,22 @@ func (v *Server) mine(r *request) verdict {
 	return pass
 }
 
-// copyStarts notes that the server reads copy data from here on. It will ignore each Sync that it meets before the copy
-// ends, those that are on their way already included.
-func (v *Server) copyStarts(st *Step, typ byte, verdict verdict) verdict {
-	if typ == wire.CopyOutResponse {
-		return verdict
+// done ends the oldest request.
+func (v *Server) done(verdict verdict) verdict {
+	r := v.fifo.pop()
+	switch {
+	case v.session == nil:
+	case r.unnames:
+		v.session.unnamedDone(&r)
+	case r.kind == kClose && r.own == ownNone && r.stmt != nil:
+		v.session.texts.giveBack(r.stmt)
 	}
-	if verdict == drop && v.session != nil {
-		return v.unexpected(st, typ) // pgtier's own statements copy nothing
-	}
-	v.copyIn = !v.fifo.copyEnded()
-	v.copySyncs = v.fifo.dropSwallowedSyncs()
 	return verdict
 }
 
-// done ends the oldest request.
-func (v *Server) done(verdict verdict) verdict {
-	v.fifo.pop()
-	return verdict
-}
+// settled reports whether it is known where pgtier's own answer to a request would stand, and in what state of the
+// transaction: no earlier batch is outstanding. Otherwise the server has to give the answer.
+func (v *Server) settled() bool { return v.fifo.ends == 0 && v.inDoubt == 0 }
 
 // answerFaked answers the requests at the head of the FIFO that the server never saw. Called between two frames, so that
 // each answer stands in its turn.
@@ -199,7 +197,7 @@ func (v *Server) answerFaked(st *Step) {
 		case r.kind == kCopyEnd: // a mark, not a request
 		case r.mode == faked && v.session != nil:
 			st.ToClient.Put(wire.AppendEmpty(st.ToClient.Own(), r.kind.completion()))
-			if r.kind == kClose {
+			if r.kind == kClose && r.stmt != nil {
 				v.session.texts.giveBack(r.stmt)
 			}
 		case r.mode == faked:

@@ -19,7 +19,7 @@ const (
 // FromClient takes bytes that the client sent, in is st's receive buffer. It returns how many it has used; the loop keeps
 // the rest, less than one frame's look, and presents it again with what follows.
 func (s *Session) FromClient(st *Step, in []byte) (used int) {
-	st.Server = s.srv
+	st.Server, s.stalled = s.srv, false
 	used = s.fromClient(st, in)
 	s.Counts.ClientBytes += uint64(used)
 	return used
@@ -91,7 +91,9 @@ func (s *Session) clientFrame(st *Step, typ byte, size int, frame []byte) verdic
 		return s.withoutServer(st, typ)
 	}
 	if s.srv.copyIn {
-		return s.duringCopy(st, typ)
+		if v, over := s.duringCopy(typ); !over {
+			return v
+		}
 	}
 	switch typ {
 	case wire.Query:
@@ -107,12 +109,13 @@ func (s *Session) clientFrame(st *Step, typ byte, size int, frame []byte) verdic
 	case wire.Execute:
 		return s.expect(kExecute)
 	case wire.Sync:
-		return s.sync(st)
+		return s.sync()
 	case wire.Flush:
 		return pass
 	case wire.Function:
 		return s.function(st)
 	case wire.CopyData:
+		s.copySent = true
 		return pass // the server ignores it outside a copy
 	case wire.CopyDone, wire.CopyFail:
 		return s.expect(kCopyEnd)
@@ -125,51 +128,24 @@ func (s *Session) clientFrame(st *Step, typ byte, size int, frame []byte) verdic
 func (s *Session) expect(k kind) verdict {
 	v := s.srv
 	s.inBatch = s.inBatch || k != kFunction && k != kCopyEnd
+	s.copySent = k != kExecute && s.copySent
 	if v.skipToSync {
 		return pass // discarded by the server: no answer will come
 	}
 	if k == kCopyEnd && v.fifo.len() == 0 {
 		return drop // a copy that failed already: the server would ignore it
 	}
-	v.fifo.push(request{kind: k})
+	v.fifo.push(request{kind: k, alters: k == kExecute && s.marks != nil && s.marks.forgets})
 	return pass
 }
 
-// sync ends the client's batch. What a refused Parse left on the server is tidied up behind it.
-func (s *Session) sync(st *Step) verdict {
+// sync ends the client's batch.
+func (s *Session) sync() verdict {
 	v := s.srv
 	s.inBatch = false
-	v.skipToSync = false
+	v.skipToSync, s.unnamedHere = false, false
 	v.fifo.push(request{kind: kSync})
-	if s.stray == "" {
-		return pass
-	}
-	own := wire.AppendEmpty(st.ToServer.Own(), wire.Sync)
-	own = appendClose(own, s.stray)
-	st.ToServer.Put(wire.AppendEmpty(own, wire.Sync))
-	v.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
-	v.fifo.push(request{kind: kSync, mode: skipped, own: ownClose})
-	s.stray = ""
-	return taken
-}
-
-// duringCopy handles what a client may send while the server reads copy data. PostgreSQL ignores Flush and Sync there and
-// takes anything else for the end of all understanding (src/backend/commands/copyfromparse.c, CopyGetData).
-func (s *Session) duringCopy(st *Step, typ byte) verdict {
-	v := s.srv
-	switch typ {
-	case wire.CopyData, wire.Flush:
-		return pass
-	case wire.Sync:
-		v.copySyncs++
-		return pass
-	case wire.CopyDone, wire.CopyFail:
-		v.copyIn = false
-		return pass
-	}
-	// PostgreSQL ends the connection over it, or runs it if the copy has failed meanwhile: which of the two cannot be known.
-	s.violation(st, "unexpected message type 0x%02X during COPY from stdin", typ)
-	return closed
+	return pass
 }
 
 // withoutServer handles a frame that arrives while the session has no server: leftovers of a copy that failed, and

@@ -77,7 +77,7 @@ func (s *Session) close(st *Step, reason Reason, e *pgerr.Error) {
 // returnCloses gives back the statements whose Close is still to be answered.
 func (v *Server) returnCloses(s *Session) {
 	for i := v.fifo.head; i < len(v.fifo.buf); i++ {
-		if r := &v.fifo.buf[i]; r.kind == kClose && r.mode == faked {
+		if r := &v.fifo.buf[i]; r.kind == kClose && r.own == ownNone && r.stmt != nil {
 			s.texts.giveBack(r.stmt)
 		}
 	}

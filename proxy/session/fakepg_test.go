@@ -27,6 +27,7 @@ type fakePG struct {
 	statements map[string]fakeStatement
 	portals    map[string]*fakePortal
 	copying    *fakeCopy
+	copies     int // how many have begun
 
 	initial  map[string]string // what RESET goes back to
 	settings map[string]string

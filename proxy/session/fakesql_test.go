@@ -58,7 +58,7 @@ var fakeGrammar = []struct {
 	{"set", "SET", regexp.MustCompile(`^(?i:set) "?(\w+)"? (?i:to) ` + literal + `$`)},
 	{"setlocal", "SET", regexp.MustCompile(`^set local (\w+) to ` + literal + `$`)},
 	{"setconfig", "SELECT", regexp.MustCompile(`^SELECT pg_catalog.set_config\(` + literal + `,(NULL|` + literal + `),false\)$`)},
-	{"question", "SELECT", regexp.MustCompile(`^SELECT '\w+'::pg_catalog.text, pg_catalog.current_setting`)},
+	{"question", "SELECT", regexp.MustCompile(`^SELECT '\w+'::pg_catalog.text, pg_catalog.current_setting|^SELECT pg_catalog.lower\(name\), NULL`)},
 	{"reset", "RESET", regexp.MustCompile(`^(?i:reset) "?(\w+)"?$`)},
 	{"show", "SHOW", regexp.MustCompile(`^show (\w+)$`)},
 	{"notice", "DO", regexp.MustCompile(`^notice$`)},
@@ -93,6 +93,10 @@ func parseFakeStatement(part string) (fakeStatement, bool) {
 		case g.kind == "question":
 			for _, m := range asked.FindAllStringSubmatch(part, -1) {
 				st.arg += m[1] + " "
+			}
+			if _, list, ok := strings.Cut(part, "ANY (ARRAY["); ok {
+				list, _, _ = strings.Cut(list, "]")
+				st.more = strings.NewReplacer("'", "", ",", " ").Replace(list)
 			}
 		case len(m) > 2:
 			st.arg, st.more = strings.ToLower(unquote(m[1])), unquote(m[2])
@@ -176,15 +180,20 @@ func (pg *fakePG) effect(st fakeStatement, extended bool) *fakeError {
 		}
 		delete(pg.statements, st.arg)
 	case "deallocateall":
-		clear(pg.statements)
+		pg.deallocateAll()
 	case "discard":
 		if pg.status != wire.Idle {
 			return &fakeError{"25001", "DISCARD ALL cannot run inside a transaction block"}
 		}
-		clear(pg.statements)
+		pg.deallocateAll()
 		pg.settings = maps.Clone(pg.initial)
 	}
 	return nil
+}
+
+// deallocateAll is DropAllPreparedStatements: the unnamed one stays.
+func (pg *fakePG) deallocateAll() {
+	maps.DeleteFunc(pg.statements, func(name string, _ fakeStatement) bool { return name != "" })
 }
 
 func (pg *fakePG) end(commit bool) {
@@ -221,6 +230,7 @@ func (pg *fakePG) copyIn(st fakeStatement, extended bool) *fakeError {
 		return &fakeError{pgerr.InsufficientPrivilege, "permission denied for table forbidden"}
 	}
 	pg.out = frame(pg.out, 'G', 0, 0, 1, 0, 0)
+	pg.copies++
 	if st.arg == "guarded" {
 		return &fakeError{"P0001", "the trigger says no"}
 	}
@@ -248,6 +258,11 @@ func (pg *fakePG) result(st fakeStatement) []string {
 		rows := []string{}
 		for _, name := range strings.Fields(st.arg) {
 			rows = append(rows, name+"\x00"+pg.settings[name])
+		}
+		for _, name := range strings.Fields(st.more) {
+			if pg.settings[name] == pg.initial[name] {
+				rows = append(rows, name+"\x00NULL")
+			}
 		}
 		return rows
 	}

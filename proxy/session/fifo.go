@@ -54,6 +54,7 @@ const (
 	ownClose        // a statement evicted from this server
 	ownFacts        // what PostgreSQL's rules say about the role that the session is to take
 	ownRole         // SET ROLE
+	ownFence        // nothing: its answer shows that everything before it has been answered
 	ownQuestion     // what the settings are that the client may have changed
 	ownChannels     // which channels its LISTEN has come to
 )
@@ -66,6 +67,12 @@ type request struct {
 	stmt *statement   // the shared statement that it is about
 	name string       // Parse and Close: the client's name for it
 	err  *pgerr.Error // refused: what the client is told
+
+	unnames bool     // it changes the client's unnamed statement
+	before  *unnamed // which was this
+
+	alters   bool // if it fails, or is discarded, statements are not what they would be
+	answered bool // something of its answer has arrived
 }
 
 // fifo holds the requests that a server has been sent (or, faked, would have been sent) and has not finished answering,
@@ -73,11 +80,27 @@ type request struct {
 type fifo struct {
 	buf  []request
 	head int
+
+	ends   int // entries of the client's that ReadyForQuery answers
+	fresh  int // entries that alter statements, of the batch that has not been ended
+	unsure int // the same of the batches before it: whether they do is not known before they are answered
 }
 
 func (f *fifo) len() int { return len(f.buf) - f.head }
 
-func (f *fifo) push(r request) { f.buf = append(f.buf, r) }
+func (f *fifo) push(r request) {
+	r.alters = r.alters || r.unnames && r.kind != kQuery || r.kind == kParse || r.kind == kClose && (r.stmt != nil || r.mode != forward)
+	if r.alters {
+		f.fresh++
+	}
+	if r.kind.ends() {
+		f.unsure, f.fresh = f.unsure+f.fresh, 0
+		if r.mode != skipped {
+			f.ends++
+		}
+	}
+	f.buf = append(f.buf, r)
+}
 
 // first returns the oldest entry, nil when there is none. It is valid until the next push or pop.
 func (f *fifo) first() *request {
@@ -89,6 +112,7 @@ func (f *fifo) first() *request {
 
 func (f *fifo) pop() request {
 	r := f.buf[f.head]
+	f.left(&r)
 	f.buf[f.head] = request{} // forget the pointers
 	f.head++
 	if f.head == len(f.buf) {
@@ -102,6 +126,20 @@ func (f *fifo) pop() request {
 	return r
 }
 
+// left counts down for an entry that is leaving.
+func (f *fifo) left(r *request) {
+	switch {
+	case !r.alters:
+	case f.unsure > 0:
+		f.unsure--
+	default:
+		f.fresh--
+	}
+	if r.kind.ends() && r.mode != skipped {
+		f.ends--
+	}
+}
+
 // compact moves the entries to the front, so that a pipeline that never drains does not grow the buffer for ever.
 func (f *fifo) compact() {
 	n := copy(f.buf, f.buf[f.head:])
@@ -110,16 +148,6 @@ func (f *fifo) compact() {
 }
 
 const maxFIFOKept = 1024
-
-// copyEnded reports whether the client has already sent the end of the copy that the oldest entry begins.
-func (f *fifo) copyEnded() bool {
-	for i := f.head + 1; i < len(f.buf); i++ {
-		if f.buf[i].kind == kCopyEnd {
-			return true
-		}
-	}
-	return false
-}
 
 // dropCopyEnds removes the marks at the head: the copy that they ended is over, and a server with nothing else outstanding is
 // free.
@@ -147,26 +175,4 @@ func (f *fifo) batch() []request {
 		}
 	}
 	return f.buf[f.head:]
-}
-
-// dropSwallowedSyncs removes the Sync entries behind the first entry up to the end of the copy: PostgreSQL ignores Sync
-// while it reads copy data (src/backend/commands/copyfromparse.c, CopyGetData), so they get no answer. It returns how many.
-func (f *fifo) dropSwallowedSyncs() (n int) {
-	out := f.head + 1
-	inCopy := true
-	for i := f.head + 1; i < len(f.buf); i++ {
-		r := f.buf[i]
-		if r.kind == kCopyEnd {
-			inCopy = false
-		}
-		if inCopy && r.kind == kSync {
-			n++
-			continue
-		}
-		f.buf[out] = r
-		out++
-	}
-	clear(f.buf[out:])
-	f.buf = f.buf[:out]
-	return n
 }

@@ -94,7 +94,7 @@ func (s *Session) applyAs(st *Step, what own) {
 	v := s.srv
 	st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.want))
 	v.fifo.push(request{kind: kQuery, mode: skipped, own: what})
-	v.prepared.unnamedOf = nil // a simple query destroys the unnamed statement
+	v.prepared.hasUnnamed(nil, 0) // a simple query destroys the unnamed statement
 	v.current = s.want
 }
 
@@ -215,12 +215,11 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 // requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
 // the release rule.
 func (s *Session) requestEnded(st *Step) {
-	if s.state == Linked && s.srv.clean() && (s.recall(st) || s.settleChannels(st) || (s.owesReady || !s.mayRelease()) && !s.inBatch && s.adjust(st)) {
+	if s.state == Linked && s.srv.clean() && s.between() && (s.recall(st) || s.settleChannels(st) || (s.owesReady || !s.mayRelease()) && s.adjust(st)) {
 		return
 	}
 	s.payReady(st)
-	if s.state == Linked && s.mayRelease() {
-		s.release(st)
+	if s.state == Linked && s.letGo(st) {
 		return
 	}
 	s.deadlines.requestEnded(s, st.Now)
@@ -231,10 +230,28 @@ func (s *Session) requestEnded(st *Step) {
 	}
 }
 
+// between reports whether the client is between two frames and between two batches: pgtier may say something of its own.
+func (s *Session) between() bool { return !s.inBatch && (s.body == 0 || s.dropBody) }
+
 // mayRelease is the release rule: everything that the server sent has been forwarded, it is outside a transaction, nothing
-// is outstanding, no copy is pending, and the client is between two frames and between two batches.
+// is outstanding, no copy is pending, the client is between two frames and two batches, and leaves nothing behind.
 func (s *Session) mayRelease() bool {
-	return s.pooled && !s.backlog && s.pinned == 0 && s.marks == nil && !s.hearing.holds() && !s.srv.doubtful && s.srv.clean() && !s.inBatch && (s.body == 0 || s.dropBody)
+	return s.pooled && !s.backlog && s.pinned == 0 && s.marks == nil && !s.hearing.holds() && s.srv.clean() && s.between() && !s.stalled
+}
+
+// letGo releases the server if it may be, or asks it first whether it has answered everything.
+func (s *Session) letGo(st *Step) bool {
+	switch {
+	case len(s.strays) > 0 && s.srv.quiet() && s.between():
+		s.tidyUp(st)
+	case !s.mayRelease():
+		return false
+	case s.srv.inDoubt > 0:
+		s.srv.send(st, ownFence, "")
+	default:
+		s.release(st)
+	}
+	return true
 }
 
 // Settle is called after the client's bytes have been taken. A lease that turned out not to be needed ends here.
@@ -248,8 +265,8 @@ func (s *Session) Settle(st *Step) {
 		v.answerFaked(st)
 	}
 	switch {
-	case s.mayRelease():
-		s.release(st)
+	case s.marks != nil && v.clean() && s.between() && s.recall(st):
+	case s.letGo(st):
 	case v.fifo.len() > 0, s.hearing.stalled():
 		s.deadlines.requestBegins(s, st.Now)
 		s.sendCancel(st)

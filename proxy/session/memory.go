@@ -21,6 +21,7 @@ type note struct {
 	pins     sqlscan.Effects
 	frees    sqlscan.Effects // pins that it may end
 	gone     string          // a prepared statement that it deallocates
+	forgets  bool            // it deallocates prepared statements
 	executes bool            // it runs a prepared statement by name
 	channels channelNote
 }
@@ -61,7 +62,7 @@ func noteOf(sql []byte) *note {
 		}
 		n.statement(&st, sum.Count == 1)
 	}
-	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && n.gone == "" && !n.executes && !n.channels.any() {
+	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && !n.forgets && !n.executes && !n.channels.any() {
 		return nil
 	}
 	return n
@@ -82,8 +83,10 @@ func (n *note) statement(st *sqlscan.Statement, only bool) {
 	case sqlscan.Close:
 		n.frees |= sqlscan.HoldsCursor
 	case sqlscan.Discard:
+		n.forgets = true
 		n.frees |= sqlscan.TempObject
 	case sqlscan.Deallocate:
+		n.forgets = true
 		n.frees |= sqlscan.Prepares
 		if !st.All && only {
 			n.gone = st.Name()
@@ -123,6 +126,7 @@ func (s *Session) remember(n *note) {
 	m.resetAll = m.resetAll || n.resetAll
 	m.pins |= s.attempt(n)
 	m.frees |= n.frees
+	m.forgets = m.forgets || n.forgets
 	if n.gone != "" {
 		m.gone = n.gone
 	}

@@ -23,6 +23,9 @@ func (s *Session) bind(st *Step, size int, frame []byte) verdict {
 	if !ok || !ok2 {
 		return s.incomplete(st, size, frame)
 	}
+	if s.mustWait(name) {
+		return more
+	}
 	n := s.noteFor(name)
 	if wait, e := s.listens(st, n, true); wait {
 		return more
@@ -61,6 +64,9 @@ func (s *Session) describe(st *Step, size int, frame []byte) verdict {
 	if !ok {
 		return s.expect(kDescribe)
 	}
+	if s.mustWait(name) {
+		return more
+	}
 	q := s.find(st, name)
 	if q == "" {
 		return s.expect(kDescribe)
@@ -86,15 +92,25 @@ func (s *Session) closeTarget(st *Step, size int, frame []byte) verdict {
 		return s.expect(kClose)
 	}
 	name, _, ok := wire.CString(frame[wire.HeaderSize+1:])
-	q := s.named[string(name)]
-	if !ok || q == nil {
-		if len(name) == 0 {
-			s.forgetUnnamed()
-		}
-		return s.expect(kClose) // an unknown name is no error, and the server says so
+	if ok && s.mustWait(name) {
+		return more
 	}
-	delete(s.named, string(name))
+	q := s.named[string(name)]
+	switch {
+	case ok && len(name) == 0:
+		s.inBatch = true
+		s.srv.fifo.push(s.closeUnnamed(request{kind: kClose}))
+		return pass
+	case !ok || q == nil && !bytes.HasPrefix(name, []byte(serverPrefix)):
+		return s.expect(kClose) // an unknown name is no error, and the server says so
+	case q != nil:
+		delete(s.named, string(name))
+	}
 	s.inBatch = true
+	if q != nil && !s.srv.settled() {
+		s.srv.fifo.push(request{kind: kClose, stmt: q, name: string(name)})
+		return pass
+	}
 	s.srv.fifo.push(request{kind: kClose, mode: faked, stmt: q, name: string(name)})
 	return drop
 }
@@ -116,6 +132,7 @@ func (s *Session) find(st *Step, name []byte) (serverName string) {
 	}
 	q := s.named[string(name)]
 	if q == nil {
+		s.closeStray(st, string(name))
 		if bytes.HasPrefix(name, []byte(serverPrefix)) {
 			return strings.Repeat("?", 8) // a guess at a shared statement of somebody else's
 		}
@@ -138,37 +155,10 @@ func (s *Session) noteFor(name []byte) *note {
 		if q := s.named[string(name)]; q != nil {
 			return q.note
 		}
-	} else if s.unnamed != nil && s.unnamed.valid {
+	} else if s.unnamed != nil {
 		return s.unnamed.note
 	}
 	return nil
-}
-
-// forgetUnnamed is called when neither the client nor the server has an unnamed statement any more.
-func (s *Session) forgetUnnamed() {
-	s.srv.prepared.unnamedOf = nil
-	if s.unnamed != nil {
-		s.unnamed.valid = false
-	}
-}
-
-// restoreUnnamed parses the client's unnamed statement on a server that lacks it. A client that has none must not find the
-// one that another client left.
-func (s *Session) restoreUnnamed(st *Step) {
-	u, v := s.unnamed, s.srv
-	if u == nil || !u.valid {
-		s.forgetUnnamed()
-		v.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
-		st.ToServer.Put(appendClose(st.ToServer.Own(), ""))
-		return
-	}
-	if v.prepared.unnamedOf == s && v.prepared.unnamedRev == u.rev {
-		return
-	}
-	v.prepared.unnamedOf, v.prepared.unnamedRev = s, u.rev
-	v.fifo.push(request{kind: kParse, mode: skipped, own: ownParse})
-	st.ToServer.Put(appendParse(st.ToServer.Own(), "", u.body, len(u.body)))
-	s.Counts.InjectedParse++
 }
 
 // makeRoom evicts the least recently used statement of a full server.
@@ -178,8 +168,13 @@ func (s *Session) makeRoom(st *Step) {
 	if q == nil {
 		return
 	}
-	v.prepared.remove(q)
-	v.fifo.push(request{kind: kClose, mode: skipped, own: ownClose, stmt: q})
+	s.evict(st, q)
+}
+
+// evict closes a statement on the server.
+func (s *Session) evict(st *Step, q *statement) {
+	s.srv.prepared.remove(q)
+	s.srv.fifo.push(request{kind: kClose, mode: skipped, own: ownClose, stmt: q})
 	st.ToServer.Put(appendClose(st.ToServer.Own(), q.name))
 }
 
@@ -200,11 +195,6 @@ func (v *Server) undoBatch() {
 		switch {
 		case r.kind == kParse && r.mode != faked && r.stmt != nil:
 			v.prepared.remove(r.stmt)
-		case r.kind == kParse && r.stmt == nil && r.name == "":
-			v.prepared.unnamedOf = nil
-			if v.session != nil && v.session.unnamed != nil && r.own == ownNone {
-				v.session.unnamed.valid = false
-			}
 		case r.kind == kClose && r.own == ownClose && r.stmt != nil:
 			v.prepared.add(r.stmt)
 		}
@@ -212,6 +202,7 @@ func (v *Server) undoBatch() {
 			v.session.undo(r)
 		}
 	}
+	v.undoUnnamed(len(batch))
 }
 
 // undo takes back the client's own Parse or Close of a named statement.

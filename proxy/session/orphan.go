@@ -14,16 +14,16 @@ func (v *Server) leave(st *Step, s *Session) {
 		v.role = ""
 	}
 	switch {
-	case s.body > 0 && !s.dropBody, v.copyIn, v.doubtful:
+	case s.body > 0 && !s.dropBody, v.copyIn, v.inDoubt > 0:
 		st.Do |= Discard
-	case v.clean() && s.pooled && !s.inBatch && s.pinned == 0 && s.marks == nil && !s.hearing.owes():
+	case v.clean() && s.pooled && !s.inBatch && len(s.strays) == 0 && s.pinned == 0 && s.marks == nil && !s.hearing.owes():
 		st.Do |= Release
 	default:
 		s.held = nil
 		if s.inBatch || v.skipToSync {
 			v.endBatch(st)
 		}
-		v.dirty = v.dirty || !s.pooled || s.pinned != 0 || s.marks != nil || s.asking != nil || s.hearing.owes()
+		v.dirty = v.dirty || !s.pooled || len(s.strays) > 0 || s.pinned != 0 || s.marks != nil || s.asking != nil || s.hearing.owes()
 		st.Do |= Orphan
 		if v.fifo.hasClients() {
 			st.Do |= CancelServer
@@ -43,7 +43,7 @@ func (v *Server) endBatch(st *Step) {
 func (v *Server) cleanUp(st *Step) {
 	st.Server = v
 	switch {
-	case v.doubtful:
+	case v.inDoubt > 0:
 		st.Do |= Discard
 	case v.fifo.len() > 0:
 	case v.status != wire.Idle:

@@ -113,18 +113,18 @@ func rejectState(sql []byte) *pgerr.Error {
 
 // refuseQuery sends a simple query that fails, in place of one that is refused.
 func (s *Session) refuseQuery(st *Step, k kind, e *pgerr.Error) verdict {
-	s.srv.fifo.push(request{kind: k, mode: refused, err: e})
+	r := s.simple()
+	r.kind, r.mode, r.err = k, refused, e
+	s.srv.fifo.push(r)
 	st.ToServer.Put(wire.AppendQuery(st.ToServer.Own(), nonsenseSQL))
-	s.srv.prepared.unnamedOf = nil
 	return drop
 }
 
 // refuseParse sends a Parse that fails, in place of one that is refused.
 func (s *Session) refuseParse(st *Step, e *pgerr.Error) verdict {
-	s.srv.fifo.push(request{kind: kParse, mode: refused, err: e})
+	s.srv.fifo.push(s.closeUnnamed(request{kind: kParse, mode: refused, err: e}))
 	body := append([]byte(nonsenseSQL), 0, 0, 0)
 	st.ToServer.Put(appendParse(st.ToServer.Own(), "", body, len(body)))
-	s.srv.prepared.unnamedOf = nil
 	return drop
 }
 

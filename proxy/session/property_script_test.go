@@ -13,13 +13,16 @@ import (
 type scriptMaker struct {
 	rt     *rapid.T
 	direct *fakePG
+	reads  bool // the client reads all answers to an operation before the next
+	extend bool // that is one of the extended protocol
+	inCopy bool // it has not ended the copy that it is in, whether or not that has failed
 	ops    []operation
 	text   string
 	bytes  []byte
 }
 
-func newScriptMaker(rt *rapid.T, direct *fakePG) *scriptMaker {
-	return &scriptMaker{rt: rt, direct: direct}
+func newScriptMaker(rt *rapid.T, direct *fakePG, reads bool) *scriptMaker {
+	return &scriptMaker{rt: rt, direct: direct, reads: reads}
 }
 
 var (
@@ -48,8 +51,28 @@ func (m *scriptMaker) add(frame []byte) {
 	m.text += text + " "
 	m.bytes = append(m.bytes, frame...)
 	m.direct.in = append(m.direct.in, frame...)
+	copies := m.direct.copies
 	for m.direct.serve(1) {
 	}
+	switch {
+	case m.inCopy && (frame[0] == 'c' || frame[0] == 'f'):
+		m.inCopy = false
+		if m.extend {
+			m.sync() // as the documentation tells it to
+		}
+	case m.direct.copies > copies:
+		m.inCopy, m.extend = true, frame[0] == 'E'
+	}
+}
+
+// sql is the text of a simple query. A client with settings of its own does not say DISCARD ALL: the server reports how it
+// forgets them, and pgtier sets them again, which a server of the client's own would not have to.
+func (m *scriptMaker) sql() string {
+	text := m.pick(scriptQueries, "sql")
+	if text == "discard all" && m.direct.initial["application_name"] != "" {
+		return "select 4"
+	}
+	return text
 }
 
 func (m *scriptMaker) script() []operation {
@@ -69,13 +92,16 @@ func (m *scriptMaker) cut() {
 }
 
 func (m *scriptMaker) operation() {
-	if m.direct.copying != nil {
+	if m.direct.copying == nil && m.reads {
+		m.inCopy = false // it has read that it failed
+	}
+	if m.inCopy {
 		m.copyData()
 		return
 	}
 	switch rapid.IntRange(0, 9).Draw(m.rt, "operation") {
 	case 0, 1, 2, 3:
-		m.add(wire.AppendQuery(nil, m.pick(scriptQueries, "sql")))
+		m.add(wire.AppendQuery(nil, m.sql()))
 	case 4:
 		m.add(frame(nil, 'F', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0))
 	case 5:
@@ -99,7 +125,7 @@ func (m *scriptMaker) usual() {
 
 func (m *scriptMaker) batch() {
 	for range rapid.IntRange(1, 8).Draw(m.rt, "messages") {
-		if m.direct.copying != nil {
+		if m.inCopy {
 			m.copyData()
 			return
 		}
@@ -143,7 +169,7 @@ func (m *scriptMaker) sync()                        { m.send(wire.AppendEmpty(ni
 
 // send adds a frame that is not for a copy.
 func (m *scriptMaker) send(frame []byte) {
-	for m.direct.copying != nil && frame[0] != 'S' {
+	for m.inCopy && frame[0] != 'S' {
 		m.copyData()
 	}
 	m.add(frame)
@@ -169,7 +195,7 @@ func (m *scriptMaker) copyData() {
 
 // tidy ends what is open.
 func (m *scriptMaker) tidy() {
-	if m.direct.copying != nil {
+	if m.inCopy {
 		m.add(wire.AppendEmpty(nil, 'c'))
 	}
 	m.add(wire.AppendEmpty(nil, 'S'))

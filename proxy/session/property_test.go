@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -16,9 +15,6 @@ import (
 // through sessions that share a few servers, granted at random. Each must get byte for byte what it would have got from a
 // server of its own.
 func TestLikeDirect(t *testing.T) {
-	if os.Getenv("PGTIER_TEST_LIKE_DIRECT") == "" {
-		t.Skip("finds what is known and being mended")
-	}
 	rapid.Check(t, func(rt *rapid.T) { newPropertyRun(rt).play() })
 }
 
@@ -28,7 +24,7 @@ type propertyRun struct {
 	w       *world
 	clients []*propertyClient
 	servers []*propertyServer
-	lines   []string
+	lines   []logLine
 	deaths  bool // clients leave at random
 }
 
@@ -56,18 +52,22 @@ type propertyServer struct {
 
 func newPropertyRun(rt *rapid.T) *propertyRun {
 	r := &propertyRun{rt: rt, w: newWorld(rt)}
-	r.w.log = func(format string, args ...any) { r.lines = append(r.lines, fmt.Sprintf(format, args...)) }
+	r.w.log = r.say
 	r.deaths = rapid.IntRange(0, 3).Draw(rt, "deaths") == 0
 	for i := range rapid.IntRange(1, 3).Draw(rt, "servers") {
-		v := &propertyServer{pg: newFakePG(nil)}
-		v.testServer = r.w.server(fmt.Sprint("s", i+1), v.pg.reports())
-		r.servers = append(r.servers, v)
+		r.servers = append(r.servers, r.server(i))
 	}
 	prepared := rapid.IntRange(1, 4).Draw(rt, "max_prepared")
 	for i := range rapid.IntRange(1, 4).Draw(rt, "clients") {
 		r.client(i, prepared)
 	}
 	return r
+}
+
+func (r *propertyRun) server(i int) *propertyServer {
+	v := &propertyServer{pg: newFakePG(nil)}
+	v.testServer = r.w.server(fmt.Sprint("s", i+1), v.pg.reports())
+	return v
 }
 
 func (r *propertyRun) client(i, prepared int) {
@@ -80,7 +80,7 @@ func (r *propertyRun) client(i, prepared int) {
 		opt.startup = append(opt.startup, Setting{name, value})
 	}
 	c := &propertyClient{testClient: r.w.client(fmt.Sprint("c", i+1), opt), patient: rapid.Bool().Draw(r.rt, "patient")}
-	c.script = newScriptMaker(r.rt, newFakePG(startup)).script()
+	c.script = newScriptMaker(r.rt, newFakePG(startup), c.patient).script()
 	r.welcome(c)
 	r.clients = append(r.clients, c)
 }
@@ -134,8 +134,9 @@ func (r *propertyRun) possible() (todo []func()) {
 			todo = append(todo, func() { r.send(c) })
 		}
 	}
-	for _, v := range r.servers {
+	for i, v := range r.servers {
 		if v.closed {
+			todo = append(todo, func() { r.servers[i] = r.server(i) })
 			continue
 		}
 		if v.hasWork() {
@@ -250,8 +251,14 @@ func (r *propertyRun) end() {
 	}
 }
 
+// logLine is put into words only when the run fails.
+type logLine struct {
+	format string
+	args   []any
+}
+
 func (r *propertyRun) say(format string, args ...any) {
-	r.lines = append(r.lines, fmt.Sprintf(format, args...))
+	r.lines = append(r.lines, logLine{format, args})
 }
 
 func (r *propertyRun) different(c *propertyClient, got, want []byte) {
@@ -261,6 +268,10 @@ func (r *propertyRun) different(c *propertyClient, got, want []byte) {
 }
 
 func (r *propertyRun) fatalf(format string, args ...any) {
-	const last = 120
-	r.rt.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(r.lines[max(0, len(r.lines)-last):], "\n"))
+	const last = 600
+	var log strings.Builder
+	for _, line := range r.lines[max(0, len(r.lines)-last):] {
+		fmt.Fprintf(&log, line.format+"\n", line.args...)
+	}
+	r.rt.Fatalf("%s\n%s", fmt.Sprintf(format, args...), log.String())
 }

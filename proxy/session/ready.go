@@ -20,14 +20,18 @@ func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
 	switch {
 	case status != wire.Idle && status != wire.InTx && status != wire.FailedTx:
 		return v.unexpected(st, wire.ReadyForQuery)
-	case r == nil && v.copySyncs > 0: // a Sync taken for part of a copy that had failed already
-		v.copySyncs, v.skipToSync = v.copySyncs-1, false
+	case v.answersDoubt(r):
+		v.inDoubt, v.skipToSync = v.inDoubt-1, false
+		r = nil
 	case r == nil || !r.kind.ends():
 		return v.unexpected(st, wire.ReadyForQuery)
 	}
 	var ended request
 	if r != nil {
 		ended = v.fifo.pop()
+		if ended.unnames && v.session != nil {
+			v.session.unnamedDone(&ended)
+		}
 		v.fifo.dropCopyEnds()
 	}
 	v.status, v.copyIn = status, false
@@ -65,6 +69,9 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	if !v.retireStale(r, size, frame) {
 		return more
 	}
+	if v.copyLost() {
+		return v.unexpected(st, wire.ErrorResponse)
+	}
 	verdict := v.mine(r)
 	if r.mode == refused && verdict == pass {
 		st.ToClient.Put(r.err.Append(st.ToClient.Own()))
@@ -73,7 +80,10 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	if r.own == ownParse && v.session != nil {
 		verdict = pass // a statement injected for the client failed: it is the client's error
 	}
-	v.copyIn, v.doubtful = false, v.doubtful || v.copySyncs > 0
+	if r.kind != kSync {
+		r.answered, v.inDoubt = true, 0
+	}
+	v.copyFailed()
 	if v.session != nil {
 		v.session.hearing.undo()
 	}

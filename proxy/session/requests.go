@@ -1,16 +1,10 @@
 package session
 
 import (
+	"slices"
+
 	"github.com/pgtier/pgtier/proxy/wire"
 )
-
-// unnamed is a client's unnamed statement. It outlives the transaction that parsed it, so it has to be parsed again on
-// another server.
-type unnamed struct {
-	statement
-	valid bool
-	rev   uint32 // counts the Parse messages
-}
 
 // wholeFrame is the size up to which a frame is waited for before it is judged. Longer ones are judged by their beginning
 // and stream through.
@@ -34,19 +28,15 @@ func (s *Session) function(st *Step) verdict {
 // query handles a simple query. It destroys the unnamed statement (PostgreSQL documentation, "Extended Query").
 func (s *Session) query(st *Step, size int, frame []byte) verdict {
 	v := s.srv
-	s.inBatch = false
 	if size <= wholeFrame && len(frame) < size {
 		return more
-	}
-	v.prepared.unnamedOf = nil
-	if s.unnamed != nil {
-		s.unnamed.valid = false
 	}
 	switch {
 	case v.skipToSync && s.inspects:
 		// The server would discard it, unless a Sync has reached it that pgtier took for part of a copy: unseen, it must not go.
 		return drop
 	case v.skipToSync:
+		s.inBatch = false
 		return pass
 	}
 	if s.inspects {
@@ -58,7 +48,7 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 		}
 	}
 	if !s.pooled && len(frame) < size {
-		v.fifo.push(request{kind: kQuery})
+		v.fifo.push(s.simple())
 		return pass
 	}
 	if len(frame) < size {
@@ -67,12 +57,23 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 	return s.wholeQuery(st, frame)
 }
 
+// simple returns the request of a simple query. It ends the batch before it, if that has not failed.
+func (s *Session) simple() request {
+	r := s.closeUnnamed(request{kind: kQuery, alters: s.inBatch})
+	s.inBatch, s.copySent = false, false
+	return r
+}
+
 // wholeQuery handles a simple query all of which is there.
 func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 	v := s.srv
 	sql, rewritten := s.answerShow(frame[wire.HeaderSize:], len(frame)-wire.HeaderSize)
+	alters := false
 	if !rewritten {
 		n := noteOf(textOf(frame[wire.HeaderSize:]))
+		if alters = n != nil && (n.forgets || n.executes); alters && s.mustWait([]byte("?")) {
+			return more
+		}
 		if wait, e := s.listens(st, n, len(frame) <= wholeFrame); wait {
 			return more
 		} else if e != nil {
@@ -82,7 +83,9 @@ func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 		sql, rewritten = s.named2sql(st, n, frame)
 	}
 	alone := v.status == wire.Idle && v.fifo.len() == 0
-	v.fifo.push(request{kind: kQuery})
+	r := s.simple()
+	r.alters = r.alters || alters
+	v.fifo.push(r)
 	if s.shared && alone && isDiscardAll(textOf(frame[wire.HeaderSize:])) {
 		st.ToServer.Put(append(st.ToServer.Own(), frame...))
 		s.afterDiscard(st)
@@ -124,6 +127,8 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 		return s.incomplete(st, size, frame)
 	case v.skipToSync:
 		return drop
+	case s.pooled && len(name) > 0 && s.mustWait(name):
+		return more
 	case s.inspects && len(frame) < size:
 		return s.hold(frame)
 	}
@@ -141,29 +146,6 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 		return s.parseAgain(st, string(name), frame)
 	}
 	return s.parseNamed(st, string(name), size-wire.HeaderSize-len(name)-1, body)
-}
-
-func (s *Session) parseUnnamed(st *Step, size int, frame, body []byte, rewritten bool) verdict {
-	if s.unnamed == nil {
-		s.unnamed = &unnamed{}
-	}
-	u, v := s.unnamed, s.srv
-	u.valid = true
-	u.rev++
-	u.body = append(u.body[:0], body...)
-	u.note = nil
-	if len(frame) < size {
-		s.saving = &u.statement
-	} else if u.note = noteOfParse(body); u.note != nil && u.note.gone != "" {
-		s.standIn(st, u.note.gone)
-	}
-	v.prepared.unnamedOf, v.prepared.unnamedRev = s, u.rev
-	v.fifo.push(request{kind: kParse})
-	if rewritten {
-		st.ToServer.Put(append(st.ToServer.Own(), frame...))
-		return taken
-	}
-	return pass
 }
 
 // parseNamed prepares a shared statement under the client's name. A server that has it already is not asked again.
@@ -184,10 +166,14 @@ func (s *Session) parseNamed(st *Step, name string, length int, body []byte) ver
 	}
 	s.named[name] = q
 	if v.prepared.use(q) {
-		v.fifo.push(request{kind: kParse, mode: faked, stmt: q, name: name})
-		return drop
+		if v.settled() && v.status != wire.FailedTx {
+			v.fifo.push(request{kind: kParse, mode: faked, stmt: q, name: name})
+			return drop
+		}
+		s.evict(st, q) // in a failed transaction, or one that may be, Parse is the server's to refuse
+	} else {
+		s.makeRoom(st)
 	}
-	s.makeRoom(st)
 	v.prepared.add(q)
 	v.fifo.push(request{kind: kParse, stmt: q, name: name})
 	st.ToServer.Put(appendParse(st.ToServer.Own(), q.name, body, length))
@@ -197,15 +183,44 @@ func (s *Session) parseNamed(st *Step, name string, length int, body []byte) ver
 // parseAgain handles a name that is taken: the server itself shall say so, in its turn and with what that does to a
 // transaction. It is made to know the client's name for a moment; sync closes it again.
 func (s *Session) parseAgain(st *Step, name string, frame []byte) verdict {
-	own := st.ToServer.Own()
-	if s.stray != name {
-		own = appendParse(own, name, []byte{0, 0, 0}, 3)
-		s.srv.fifo.push(request{kind: kParse, mode: skipped, own: ownParse})
-		s.stray = name
+	if s.srv.prepared.named(name) == nil {
+		s.putStray(st, name)
 	}
-	st.ToServer.Put(append(own, frame...))
+	st.ToServer.Put(append(st.ToServer.Own(), frame...))
 	s.srv.fifo.push(request{kind: kParse})
 	return taken
+}
+
+// putStray gives the server an empty statement of the client's name. It is closed again as soon as the server has nothing
+// to do: another client may not meet it.
+func (s *Session) putStray(st *Step, name string) {
+	own := appendClose(st.ToServer.Own(), name)
+	st.ToServer.Put(appendParse(own, name, []byte{0, 0, 0}, 3))
+	s.srv.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
+	s.srv.fifo.push(request{kind: kParse, mode: skipped, own: ownParse})
+	if !slices.Contains(s.strays, name) {
+		s.strays = append(s.strays, name)
+	}
+}
+
+// closeStray sees to it that the server does not know the client's name, which the client does not know either.
+func (s *Session) closeStray(st *Step, name string) {
+	if slices.Contains(s.strays, name) {
+		s.srv.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
+		st.ToServer.Put(appendClose(st.ToServer.Own(), name))
+	}
+}
+
+// tidyUp closes what putStray left, in a batch of its own. That may not run into a copy, so nothing may be outstanding.
+func (s *Session) tidyUp(st *Step) {
+	own := st.ToServer.Own()
+	for _, name := range s.strays {
+		own = appendClose(own, name)
+		s.srv.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
+	}
+	st.ToServer.Put(wire.AppendEmpty(own, wire.Sync))
+	s.srv.fifo.push(request{kind: kSync, mode: skipped, own: ownClose})
+	s.strays = nil
 }
 
 // appendParse appends Parse; body holds what has arrived of length bytes that follow the name.

@@ -22,7 +22,7 @@ func (m *marks) restores() bool {
 
 // holdReady reports whether the ReadyForQuery that has just come is to be held back.
 func (s *Session) holdReady() bool {
-	s.owesReady = s.state == Linked && s.srv.clean() && !s.inBatch && s.marks.restores()
+	s.owesReady = s.state == Linked && s.srv.clean() && s.srv.inDoubt == 0 && s.between() && s.marks.restores()
 	return s.owesReady
 }
 

@@ -19,12 +19,14 @@ type Server struct {
 
 	session *Session // lessee; nil while it is idle, or an orphan cleaning itself
 
-	fifo       fifo
-	status     byte // of the last ReadyForQuery
-	copyIn     bool // the server reads copy data
-	copySyncs  int  // Sync messages that the client sent into the copy: not answered if it succeeds
-	doubtful   bool // it failed, and who knows which of them came after that: more may be answered than is outstanding
-	skipToSync bool // after an error in the extended protocol the server discards everything up to Sync
+	fifo        fifo
+	status      byte // of the last ReadyForQuery
+	copyIn      bool // the server reads copy data
+	copyTouched bool // the client has sent something of it, or its end
+	copyBegun   bool // the oldest request is a copy to the server that has begun
+	copySyncs   int  // Sync messages that the client sent into the copy: not answered if it succeeds
+	inDoubt     int  // those of a copy that failed: any number of them may be answered still
+	skipToSync  bool // after an error in the extended protocol the server discards everything up to Sync
 
 	// The server's byte stream.
 	body     int  // bytes of its current frame that are still to come
@@ -82,8 +84,11 @@ func (v *Server) report(name, value string) (ok bool) {
 const maxReported = 128
 
 // clean reports whether nothing is outstanding and no transaction is open.
-func (v *Server) clean() bool {
-	return v.fifo.len() == 0 && v.status == wire.Idle && !v.copyIn && !v.skipToSync
+func (v *Server) clean() bool { return v.quiet() && v.status == wire.Idle }
+
+// quiet reports whether nothing is outstanding: the server waits for a request.
+func (v *Server) quiet() bool {
+	return v.fifo.len() == 0 && !v.copyIn && !v.skipToSync && v.body == 0
 }
 
 // forget is called when the server has confirmed DISCARD ALL.
@@ -99,8 +104,8 @@ func (v *Server) forget() {
 func (v *Server) send(st *Step, what own, sql string) {
 	st.ToServer.Put(wire.AppendQuery(st.ToServer.Own(), sql))
 	v.fifo.push(request{kind: kQuery, mode: skipped, own: what})
-	v.answer = answer{}        // of a question whose session has left meanwhile
-	v.prepared.unnamedOf = nil // a simple query destroys the unnamed statement
+	v.answer = answer{}           // of a question whose session has left meanwhile
+	v.prepared.hasUnnamed(nil, 0) // a simple query destroys the unnamed statement
 }
 
 func lower(s string) string { return strings.ToLower(s) }

@@ -83,17 +83,23 @@ type Session struct {
 	// The client's byte stream.
 	body     int  // bytes of its current frame that are still to come
 	dropBody bool // they are not forwarded
+	copySent bool // copy data has been sent since the last Query or Execute
 	inBatch  bool // an extended-protocol batch has begun and its Sync has not arrived
+
+	unnamedRev  uint32 // of the latest unnamed statement
+	unnamedHere bool   // the present batch has said what the unnamed statement is
+	stalled     bool   // the next frame waits for the answers to an earlier batch
 
 	refusal *pgerr.Error // answers the client's next request; there is no server
 	skip    bool         // after a refused extended request: drop everything up to Sync
 
 	named   map[string]*statement // the client's prepared statements by its names for them; nil until the first
 	reading reading               // how it reads their texts
-	unnamed *unnamed              // its unnamed statement; nil until the first
+	unnamed *unnamed              // its unnamed statement; nil when it has none
+	spare   *unnamed              // the one before it, to be used again
 	saving  *statement            // gets the body that streams through
 	held    []byte                // a frame that is looked at as a whole before any of it is sent on
-	stray   string                // a name that a refused Parse left on the server, to be closed behind the Sync
+	strays  []string              // names of the client's own that were put on the server for a moment: see tidyUp
 
 	deadlines deadlines
 	end       *End
@@ -170,8 +176,8 @@ func (s *Session) become(next State, now int64) {
 func (s *Session) MayRead() bool {
 	switch s.state {
 	case Linked:
-		// What the client sends next may depend on what follows from the answer: see adjust.
-		return s.asking == nil && s.hearing.mayRead() && !s.roleless && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
+		// What the client sends next may depend on what follows from the answer: see adjust and mustWait.
+		return s.asking == nil && s.hearing.mayRead() && !s.roleless && !(s.stalled && s.srv.fifo.unsure > 0) && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
 	case Idle:
 		return s.refusal != nil || s.skip
 	default:

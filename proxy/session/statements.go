@@ -2,6 +2,7 @@ package session
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -99,11 +100,13 @@ func (x *Statements) Len() int {
 
 // prepared is what one server has: the shared statements, least recently used first, and whose unnamed statement.
 type prepared struct {
-	by         map[*statement]*entry
-	root       entry // of the ring of entries: next is the most recently used
-	unnamedOf  *Session
-	unnamedRev uint32
-	max        int // how many it keeps
+	by   map[*statement]*entry
+	root entry // of the ring of entries: next is the most recently used
+	// Whose unnamed statement it has: nil = nobody's, unless it is unknown after a failed batch.
+	unnamedOf      *Session
+	unnamedRev     uint32
+	unnamedUnknown bool
+	max            int // how many it keeps
 }
 
 type entry struct {
@@ -154,7 +157,23 @@ func (p *prepared) victim() *statement {
 	return p.root.prev.stmt
 }
 
-func (p *prepared) clear() { *p = prepared{max: p.max} }
+// clear forgets all but the unnamed statement, which neither DEALLOCATE ALL nor DISCARD ALL touches.
+func (p *prepared) clear() {
+	p.by, p.root = nil, entry{}
+}
+
+// named returns the shared statement whose name on the server is name, which a client has thought of too; nil when there is
+// none.
+func (p *prepared) named(name string) *statement {
+	if strings.HasPrefix(name, serverPrefix) {
+		for q := range p.by {
+			if q.name == name {
+				return q
+			}
+		}
+	}
+	return nil
+}
 
 func (p *prepared) pushFront(e *entry) {
 	e.prev, e.next = &p.root, p.root.next

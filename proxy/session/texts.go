@@ -7,7 +7,7 @@ import (
 
 // longQuery handles a simple query that streams. Its text is kept on the way, to be looked at when it is complete.
 func (s *Session) longQuery(frame []byte, size int) verdict {
-	s.srv.fifo.push(request{kind: kQuery})
+	s.srv.fifo.push(s.simple())
 	if size > maxRemembered {
 		s.pinned |= sqlscan.OpaqueSetting
 		return pass
@@ -58,7 +58,7 @@ func noteOfParse(body []byte) *note { return noteOf(textOf(body)) }
 // named2sql deals with SQL-level DEALLOCATE and EXECUTE of a statement that the client prepared by protocol: it has
 // another name on the server, or none.
 func (s *Session) named2sql(st *Step, n *note, frame []byte) (sql string, rewritten bool) {
-	if n == nil || n.gone == "" && !n.executes || len(s.named) == 0 {
+	if n == nil || n.gone == "" && !n.executes {
 		return "", false
 	}
 	if n.gone != "" {
@@ -73,7 +73,11 @@ func (s *Session) named2sql(st *Step, n *note, frame []byte) (sql string, rewrit
 	stmt := r.Statement()
 	from, to, ok := stmt.NameSpan()
 	name := stmt.Name()
-	if !ok || s.named[name] == nil {
+	if !ok {
+		return "", false
+	}
+	if s.named[name] == nil {
+		s.hide(st, name)
 		return "", false
 	}
 	q := s.find(st, []byte(name))
@@ -82,11 +86,19 @@ func (s *Session) named2sql(st *Step, n *note, frame []byte) (sql string, rewrit
 
 // standIn gives the server a statement of the client's name for DEALLOCATE to find.
 func (s *Session) standIn(st *Step, name string) {
-	if s.named[name] == nil || s.srv.skipToSync {
+	if s.srv.skipToSync {
 		return
 	}
-	own := appendClose(st.ToServer.Own(), name)
-	st.ToServer.Put(appendParse(own, name, []byte{0, 0, 0}, 3))
-	s.srv.fifo.push(request{kind: kClose, mode: skipped, own: ownClose})
-	s.srv.fifo.push(request{kind: kParse, mode: skipped, own: ownParse})
+	s.hide(st, name)
+	if s.named[name] != nil {
+		s.putStray(st, name)
+	}
+}
+
+// hide takes from the server what has the name there which the client's SQL is about to use, and is not the client's.
+func (s *Session) hide(st *Step, name string) {
+	s.closeStray(st, name)
+	if q := s.srv.prepared.named(name); q != nil {
+		s.evict(st, q)
+	}
 }

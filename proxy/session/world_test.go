@@ -220,7 +220,7 @@ func (w *world) takeFromServer(v *testServer) {
 	used := v.srv.FromServer(&w.step, in)
 	v.stash = append(v.stash[:0], in[used:]...)
 	w.finish(c)
-	if c != nil && c.sess.MayRead() {
+	if c != nil {
 		w.readClient(c)
 	}
 }
@@ -321,11 +321,21 @@ func (w *world) logFrames(to string, b []byte, fromServer bool) {
 	if w.log == nil {
 		return
 	}
-	text, rest := describeFrames(b, fromServer)
+	w.say("%s: %v", to, writtenFrames{append([]byte(nil), b...), fromServer})
+}
+
+// writtenFrames are frames that are described only when somebody reads the log.
+type writtenFrames struct {
+	b          []byte
+	fromServer bool
+}
+
+func (f writtenFrames) String() string {
+	text, rest := describeFrames(f.b, f.fromServer)
 	if len(rest) > 0 {
 		text = strings.TrimSpace(fmt.Sprintf("%s +%d bytes", text, len(rest)))
 	}
-	w.say("%s: %s", to, text)
+	return text
 }
 
 // say writes a line into the transcript, if there is one.
