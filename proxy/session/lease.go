@@ -72,11 +72,12 @@ func (s *Session) link(st *Step) {
 	v.Identity = s.Identity
 	probing := !s.welcomed
 	if v.current != s.want {
+		wait := probing || v.current.hurries()
 		s.apply(st)
-		if probing && s.state != Preparing {
+		if wait && s.state != Preparing {
 			s.become(Preparing, st.Now)
 		}
-		if probing {
+		if wait {
 			return
 		}
 	}
@@ -134,6 +135,8 @@ func (v *Server) ownEnded(st *Step, what own) {
 		}
 	case what == ownSettings && !s.welcomed:
 		s.probed(st)
+	case what == ownSettings && s.state == Preparing:
+		s.become(Linked, st.Now)
 	case what == ownQuestion:
 		s.answered()
 		s.requestEnded(st)
@@ -149,7 +152,7 @@ func (v *Server) ownEnded(st *Step, what own) {
 // is not known.
 func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 	switch {
-	case what == ownReset:
+	case what == ownReset, what == ownSettings && s.welcomed && s.state == Preparing && failed.code == pgerr.QueryCanceled:
 		s.loseServer(st)
 		s.acquire(st)
 		return

@@ -66,6 +66,14 @@ func (s Settings) Map() map[string]string {
 	return values
 }
 
+// hurries reports whether pgtier's own statements may run out of time on a server with these settings. What a client sends
+// behind one that failed would run with somebody else's settings, so such a statement is waited for.
+func (s Settings) hurries() bool {
+	values := s.Map()
+	limit := values["statement_timeout"]
+	return limit != "" && limit != "0"
+}
+
 // With returns the set with name = value.
 func (s Settings) With(name, value string) Settings {
 	values := s.Map()
