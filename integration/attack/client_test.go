@@ -31,8 +31,7 @@ type client struct {
 // dial logs in as user, which is "name" or "name~tier".
 func dial(t testing.TB, p *harness.Endpoint, user string, params ...string) *client {
 	t.Helper()
-	name, _, _ := strings.Cut(user, "~")
-	cfg, err := pgconn.ParseConfig(p.DSNFor(url.UserPassword(user, harness.Identity{Name: name}.Password()), p.EPMT.Database, params...))
+	cfg, err := pgconn.ParseConfig(dsn(p, user, params...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,4 +193,10 @@ func (c *client) linger() {
 	_ = c.conn.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
 	_, _ = io.Copy(io.Discard, c.conn)
 	_ = c.conn.Close()
+}
+
+// dsn is for user, which is "name" or "name~tier".
+func dsn(p *harness.Endpoint, user string, params ...string) string {
+	name, _, _ := strings.Cut(user, "~")
+	return p.DSNFor(url.UserPassword(user, harness.Identity{Name: name}.Password()), p.EPMT.Database, params...)
 }
