@@ -165,7 +165,7 @@ func (p *frameParser) server(word string) []byte {
 	case "d":
 		return frame(p.out, 'd', p.next())
 	case "A":
-		return frame(p.out, 'A', 0, 0, 0, 7, "channel", 0, "payload", 0)
+		return frame(p.out, 'A', 0, 0, 0, 7, p.maybe("channel"), 0, p.maybe("payload"), 0)
 	case "V":
 		return frame(p.out, 'V', 0xff, 0xff, 0xff, 0xff)
 	case "K":
@@ -287,6 +287,10 @@ func describeServer(typ byte, body []byte) string {
 		return "S " + name(first) + " " + shown(second)
 	case 'd':
 		return "d " + shown(string(body))
+	case 'A':
+		if channel, payload := strings2(body[4:]); channel != "channel" {
+			return "A " + name(channel) + " " + shown(payload)
+		}
 	case 'D':
 		if value, rest, ok := wire.Value(body[2:]); ok && len(rest) == 0 {
 			return "D " + shown(string(value))

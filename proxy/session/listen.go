@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"github.com/pgtier/pgtier/proxy/pgerr"
@@ -317,8 +318,8 @@ func (s *Session) channelsUnknown(st *Step) {
 func (h *hearing) resolve(st *Step, committed map[string]bool) {
 	a := h.asking
 	h.asking = attempts{}
-	for name, state := range h.channels {
-		switch {
+	for _, name := range slices.Sorted(maps.Keys(h.channels)) {
+		switch state := h.channels[name]; {
 		case committed[name]:
 			h.channels[name] = channelActive
 		case state == channelReady,
@@ -334,8 +335,8 @@ func (h *hearing) deafen() {
 	if h == nil {
 		return
 	}
-	for name, state := range h.channels {
-		if state != channelAsked {
+	for _, name := range slices.Sorted(maps.Keys(h.channels)) {
+		if h.channels[name] != channelAsked {
 			delete(h.channels, name)
 			h.requests = append(h.requests, ChannelRequest{Name: name})
 		}

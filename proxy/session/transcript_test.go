@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 // from it. Empty lines and those that begin with # are left alone. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
-//	client C [identity=I] [session] [reject] [guard] [fresh] [at=S] [query_wait=T] [parameter=value]...
+//	client C [identity=I] [session] [reject] [guard] [hub] [fresh] [at=S] [query_wait=T] [parameter=value]...
 //	          at: welcomed by S; fresh: like nobody before, so that a server has to be asked what it makes of C's settings
 //	C: FRAMES            the client sends (frames_test.go has the language)
 //	C@S: FRAMES          the same, and S is granted whenever it asks for a server
@@ -31,6 +31,9 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 //	gone C|S             the socket has ended
 //	cancel C | drain C | kill C
 //	pass T               time passes, and what is due expires
+//	hub C channel [CODE] the hub listens to the channel for C, or cannot
+//	heard C channel payload... | lost C
+//	                     the hub has notifications for C, with #n to say that n bytes wait in C's socket, or has gone
 //	full S               fill S with as many statements as it keeps
 //	prepared             how many statements clients share
 //
@@ -172,6 +175,8 @@ func (p *player) command(f []string) {
 		p.w.event(p.clients[f[1]], (*Session).Drain)
 	case "kill":
 		p.w.kill(p.clients[f[1]])
+	case "hub", "heard", "lost":
+		p.hub(p.clients[f[1]], f)
 	case "pass":
 		p.pass(duration(f[1]))
 	case "full":
@@ -241,6 +246,8 @@ func (p *player) client(name string, words []string) {
 			opt.session = true
 		case "reject":
 			opt.reject = true
+		case "hub":
+			opt.hub = true
 		case "guard":
 			opt.guard = true
 		case "fresh":

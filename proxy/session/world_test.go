@@ -72,6 +72,7 @@ type clientOptions struct {
 	identity string
 	session  bool // session mode
 	reject   bool // session_state = "reject"
+	hub      bool // isolation = "role": LISTEN goes by the hub
 	guard    bool
 	prepared int // how many statements a server keeps; 0 = as by default
 	startup  []Setting
@@ -89,6 +90,9 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 	tier.Guard = opt.guard
 	if opt.reject {
 		tier.SessionState = "reject"
+	}
+	if opt.hub {
+		tier.SessionState, tier.Isolation = "pin", "role"
 	}
 	tier.MaxPrepared = opt.prepared
 	startup, e := NewSettings(opt.startup)
@@ -366,6 +370,9 @@ func (w *world) effects(c *testClient, v *testServer, do Effect) {
 	if do&Acquire != 0 {
 		w.say("acquire %s", c.name)
 		w.onAcquire(c)
+	}
+	if do&Channels != 0 {
+		w.say("hub %s%s", c.name, channelsAsked(c.sess))
 	}
 	if do&CloseClient != 0 {
 		c.closed = true
