@@ -153,7 +153,8 @@ func (v *Server) tag(frame []byte) {
 // answerRow takes a row of the answer to pgtier's question for settings.
 func (v *Server) answerRow(st *Step, size int, frame []byte) verdict {
 	if size > maxParameter {
-		return v.unexpected(st, wire.DataRow)
+		v.answer.partial = true
+		return drop
 	}
 	if len(frame) < size {
 		return more

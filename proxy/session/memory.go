@@ -116,13 +116,17 @@ func (s *Session) remember(n *note) {
 		s.marks = &marks{}
 	}
 	m := s.marks
+	carried := s.pinned&sqlscan.OpaqueSetting == 0 // else they stay where they are
 	for _, name := range n.names {
+		if !carried && !slices.Contains(n.resets, name) {
+			continue
+		}
 		if !s.shared || name != "role" && name != "session_authorization" { // there, the role is set at each lease
 			m.names = append(m.names, name)
 		}
 	}
 	m.resets = append(m.resets, n.resets...)
-	m.scan = m.scan || n.scan
+	m.scan = m.scan || n.scan && carried
 	m.resetAll = m.resetAll || n.resetAll
 	m.pins |= s.attempt(n)
 	m.frees |= n.frees
@@ -228,7 +232,14 @@ func (s *Session) answered() {
 		}
 	}
 	s.srv.current, s.want = fromMap(have), fromMap(want)
+	if said.partial || s.want.size() > maxCarried {
+		s.pinned |= sqlscan.OpaqueSetting
+	}
 }
+
+// maxCarried is how many bytes of settings are carried from server to server. All of them are compared and copied whenever one
+// changes, while other clients wait for the loop. A client with more keeps its server.
+const maxCarried = 64 << 10
 
 // take returns what the server said and forgets it.
 func (v *Server) take() answer {

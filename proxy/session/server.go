@@ -49,6 +49,7 @@ type Server struct {
 type answer struct {
 	rows    []Setting
 	missing []string // names whose value is NULL or not usable
+	partial bool     // a row was too long to be kept
 }
 
 type ownError struct {

@@ -53,6 +53,9 @@ func fromMap(values map[string]string) Settings {
 	return Settings{unique.Make(b.String())}
 }
 
+// size is how many bytes the set takes.
+func (s Settings) size() int { return len(s.h.Value()) }
+
 // Map returns the set as a new map.
 func (s Settings) Map() map[string]string {
 	values := make(map[string]string)
