@@ -108,11 +108,11 @@ func TestCopyWindow(t *testing.T) {
 			continue
 		}
 		b.sql(l, "CREATE TABLE sandbox.numbers (n int); GRANT ALL ON sandbox.numbers TO alice")
-		for range 50 {
+		for range 10 {
 			alice := b.mustConnect(l, "alice")
 			alice.copies = true
 			// The longer the abort takes, the wider the window.
-			alice.queries("BEGIN", "CREATE TABLE sandbox.one AS SELECT generate_series(1, 10000) n")
+			alice.queries("BEGIN", "CREATE TABLE sandbox.one AS SELECT generate_series(1, 3000) n")
 			alice.extended("COPY sandbox.numbers FROM STDIN")
 			alice.Send(&pgproto3.Flush{})
 			alice.flush()
