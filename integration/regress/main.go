@@ -39,13 +39,13 @@ func init() {
 
 func main() {
 	o := options{}
-	runs := "direct,again,session"
+	runs := "direct,again,session,fresh"
 	flag.StringVar(&o.suite, "suite", "", "the directory src/test/regress of PostgreSQL's source tree")
 	flag.StringVar(&o.lib, "lib", "", "the directory of regress.so, refint.so and autoinc.so")
 	flag.StringVar(&o.pgtier, "pgtier", "bin/pgtier", "the program that is tested")
 	flag.StringVar(&o.out, "out", "", "directory for what the tests print and its differences")
 	flag.StringVar(&o.schedule, "schedule", "parallel_schedule", "the tests and their order")
-	flag.StringVar(&runs, "runs", runs, "what to run: direct, again (direct once more), session, transaction")
+	flag.StringVar(&runs, "runs", runs, "what to run: direct, again (direct once more), session, fresh (session, servers are never lent twice), transaction")
 	flag.Parse()
 	o.runs = strings.Split(runs, ",")
 
@@ -61,7 +61,7 @@ func main() {
 	}
 }
 
-// run runs the suite as often as asked and prints a comparison. different tells whether session mode made a difference.
+// run runs the suite as often as asked and prints a comparison. different tells whether pgtier made one.
 func run(ctx context.Context, o options) (different bool, err error) {
 	bin, err := pgtest.FindBinaries(ctx, "", 0)
 	if err != nil {

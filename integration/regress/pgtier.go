@@ -23,7 +23,7 @@ func ownerOf(info fs.FileInfo) string {
 }
 
 // startPgtier puts a pgtier in front of the cluster. Its one tier has the superuser's login: what the suite does needs that.
-func (s *suite) startPgtier(ctx context.Context, mode string) (stop func() error, err error) {
+func (s *suite) startPgtier(ctx context.Context, run string) (stop func() error, err error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -33,11 +33,11 @@ func (s *suite) startPgtier(ctx context.Context, mode string) (stop func() error
 	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return nil, err
 	}
-	conf := filepath.Join(s.out, "pgtier-"+mode+".toml")
-	if err := os.WriteFile(conf, []byte(s.config(mode)), 0o600); err != nil {
+	conf := filepath.Join(s.out, "pgtier-"+run+".toml")
+	if err := os.WriteFile(conf, []byte(s.config(run)), 0o600); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(s.out, "pgtier-"+mode+".log"))
+	log, err := os.Create(filepath.Join(s.out, "pgtier-"+run+".log"))
 	if err != nil {
 		return nil, err
 	}
@@ -59,18 +59,25 @@ func (s *suite) startPgtier(ctx context.Context, mode string) (stop func() error
 	return stop, nil
 }
 
-// config has the two databases of the suite.
-func (s *suite) config(mode string) string {
+// config has the two databases of the suite. In the run "fresh" every client gets a server that nobody had before: what then
+// is identical, and is not in the run "session", differs because servers are used again.
+func (s *suite) config(run string) string {
+	mode, lifetime := run, "1h"
+	if run == "fresh" {
+		mode, lifetime = "session", "1ms"
+	}
 	text := fmt.Sprintf(`config_version = 1
 [listen]
 address = "127.0.0.1:%d"
+[timeouts]
+server_lifetime = %q
 [servers.main]
 host = "127.0.0.1"
 port = %d
 sslmode = "disable"
 [identities.%s]
 scram = %q
-`, s.port, s.cluster.Port, pgtest.Superuser, scram.Mint(s.password, scram.NewSalt(), scram.DefaultIterations).Encode())
+`, s.port, lifetime, s.cluster.Port, pgtest.Superuser, scram.Mint(s.password, scram.NewSalt(), scram.DefaultIterations).Encode())
 	for _, database := range []string{"postgres", "regression"} {
 		text += fmt.Sprintf(`[databases.%s]
 server = "main"

@@ -24,12 +24,16 @@ func runSuite(ctx context.Context, o options, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	s := &suite{options: o, cluster: c, dir: filepath.Join(c.SocketDir(), "suite"), port: c.Port, password: rand.Text()}
-	if name == "session" || name == "transaction" {
+	switch name {
+	case "direct", "again":
+	case "session", "fresh", "transaction":
 		stop, err := s.startPgtier(ctx, name)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
+	default:
+		return fmt.Errorf("-runs: there is no %q", name)
 	}
 	if err := s.stage(ctx); err != nil {
 		return err
