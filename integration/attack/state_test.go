@@ -25,7 +25,7 @@ var leftovers = []struct{ name, leave, look, want string }{
 	{"setting of its own", "SET evil.setting = 'evil'", "SELECT coalesce(current_setting('evil.setting', true), '')", ""},
 	{"search_path", "SET search_path = evil, public", "SHOW search_path", `"$user", public`},
 	{"characteristics", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SHOW transaction_read_only", "off"},
-	{"timeouts", "SET statement_timeout = 1", "SHOW statement_timeout", "0"},
+	{"timeouts", "SET statement_timeout = 10000", "SHOW statement_timeout", "0"},
 	{"encoding", "SET client_encoding = 'SQL_ASCII'", "SHOW client_encoding", "UTF8"},
 	{"role", "SET ROLE attack_other", "SELECT current_user", "epmt-rw"},
 	{"prepared statement", "PREPARE evil AS SELECT 'evil'", "SELECT count(*) FROM pg_prepared_statements WHERE NOT from_sql OR name = 'evil'", "0"},
