@@ -187,6 +187,7 @@ func (m *marks) question(s *Session) string {
 	var q []byte
 	for _, name := range names {
 		if !quotable(name) {
+			s.pinned |= sqlscan.OpaqueSetting // nor can it be asked for
 			continue
 		}
 		if len(q) > 0 {
@@ -261,7 +262,11 @@ func (m *answer) row(frame []byte) (ok bool) {
 	if !ok || !ok2 || name == nil {
 		return false
 	}
-	if value == nil || !quotable(string(value)) {
+	if value != nil && !quotable(string(value)) {
+		m.partial = true // it cannot be said to another server: the session stays on this one
+		return true
+	}
+	if value == nil {
 		m.missing = append(m.missing, lower(string(name)))
 		return true
 	}

@@ -49,7 +49,7 @@ type Server struct {
 type answer struct {
 	rows    []Setting
 	missing []string // names whose value is NULL or not usable
-	partial bool     // a row was too long to be kept
+	partial bool     // a row was too long to be kept, or cannot be said to another server
 }
 
 type ownError struct {
@@ -90,6 +90,14 @@ func (v *Server) clean() bool { return v.quiet() && v.status == wire.Idle }
 // quiet reports whether nothing is outstanding: the server waits for a request.
 func (v *Server) quiet() bool {
 	return v.fifo.len() == 0 && !v.copyIn && !v.skipToSync && v.body == 0
+}
+
+// first returns the oldest outstanding request; nil when there is none, or no server.
+func (v *Server) first() *request {
+	if v == nil {
+		return nil
+	}
+	return v.fifo.first()
 }
 
 // forget is called when the server has confirmed DISCARD ALL.
