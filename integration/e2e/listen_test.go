@@ -328,6 +328,25 @@ func TestListenNoServer(t *testing.T) {
 	wantAnswer(t, conn, "SELECT 1", "1")
 }
 
+// TestListenTLS: the hub's connection, and the client's, are encrypted like the others.
+func TestListenTLS(t *testing.T) {
+	cluster, epmt := testpg.StartEPMT(t, pgtest.Options{TLS: true})
+	p := harness.Start(t, harness.Options{
+		Cluster: cluster, EPMT: epmt, TLS: true, Pools: map[string]string{"rw": "size = 2"},
+		Server: fmt.Sprintf("sslmode = \"verify-full\"\nsslrootcert = %q", cluster.CAFile),
+	})
+	conn, sender := connect(t, p.DSN("ingest")), connect(t, p.DSN("ingest"))
+	exec(t, conn, "LISTEN tls")
+	for i := range 100 {
+		exec(t, sender, fmt.Sprintf("NOTIFY tls, '%d'", i))
+	}
+	for i := range 100 {
+		wantHeard(t, conn, fmt.Sprintf("tls %d", i))
+	}
+	super := connect(t, cluster.SuperuserURL(epmt.Database))
+	wantAnswer(t, super, "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'epmt-rw'", "t")
+}
+
 // TestListenLimit: one channel more than a client may listen to.
 func TestListenLimit(t *testing.T) {
 	p := onTwo(t)

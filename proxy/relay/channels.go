@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/pgtier/pgtier/pool"
 	"github.com/pgtier/pgtier/proxy/notify"
@@ -17,10 +18,11 @@ func (g *Group) newHubs() *notify.Hubs {
 // dialHub logs in as for a server of the pool; the connection stays with the hub and is never given to a loop.
 func (g *Group) dialHub(ctx context.Context, p *pool.Pool) (net.Conn, *pgerr.Error) {
 	conn, err := g.opt.Dialer.Dial(ctx, p)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, publicError(asDialError(err))
-	case conn.TLS != nil:
+	}
+	_ = conn.Net.SetDeadline(time.Time{}) // the login's
+	if conn.TLS != nil {
 		return conn.TLS, nil
 	}
 	return conn.Net, nil

@@ -29,7 +29,7 @@ func (s *Session) Heard(st *Step, frames [][]byte) {
 		}
 	}
 	if st.Unsent+h.queued <= maxHeardBytes {
-		s.deliver(st)
+		s.deliver(st, false)
 		if len(h.queue) <= maxHeard {
 			return
 		}
@@ -54,13 +54,13 @@ func (s *Session) hear(st *Step) {
 	if s.state == Linked && s.hearing.stalled() {
 		s.deadlines.requestBegins(s, st.Now)
 	}
-	s.deliver(st)
+	s.deliver(st, true)
 }
 
-// deliver sends what has waited, if it may be sent now.
-func (s *Session) deliver(st *Step) {
+// deliver sends what has waited, if it may be sent now; atReady says that ReadyForQuery was the last thing sent.
+func (s *Session) deliver(st *Step, atReady bool) {
 	h := s.hearing
-	if h == nil || len(h.queue) == 0 || !s.mayHear() {
+	if h == nil || len(h.queue) == 0 || !s.mayHear(atReady) {
 		return
 	}
 	foreign := s.foreignEncoding(h.encoding)
@@ -81,8 +81,8 @@ func (s *Session) deliver(st *Step) {
 	h.queue, h.queued = nil, 0
 }
 
-// mayHear reports whether PostgreSQL would deliver now.
-func (s *Session) mayHear() bool {
+// mayHear reports whether PostgreSQL would deliver now. Behind ReadyForQuery that is so with further requests outstanding too.
+func (s *Session) mayHear(atReady bool) bool {
 	if s.hearing.holds() {
 		return false // what it hears on some channel is not decided, and the order has to be kept
 	}
@@ -90,7 +90,7 @@ func (s *Session) mayHear() bool {
 	case Idle:
 		return !s.skip
 	case Linked:
-		return s.srv.clean() && s.srv.body == 0 && !s.inBatch
+		return s.srv.status == wire.Idle && (atReady || s.srv.clean() && s.srv.body == 0 && !s.inBatch)
 	}
 	return false
 }
