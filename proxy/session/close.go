@@ -88,8 +88,9 @@ func (s *Session) ClientGone(st *Step) { s.close(st, ReasonClientGone, nil) }
 
 // ServerGone is called when the socket of the server on lease has ended. Everything that it sent has been forwarded.
 func (s *Session) ServerGone(st *Step, cause string) {
-	if s.state == Preparing && s.welcomed {
-		// Only pgtier's own reset was lost; the client has sent nothing yet, so another server will do.
+	if r := s.srv.first(); s.state == Preparing && (s.welcomed || r != nil && r.own != ownSettings) {
+		// Only pgtier's own statements were lost; the client has sent nothing yet, so another server will do. Before the welcome
+		// the client's own settings may be what ended it.
 		s.loseServer(st)
 		s.acquire(st)
 		return
