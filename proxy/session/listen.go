@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 
@@ -53,16 +52,6 @@ type hearing struct {
 	queued   int      // their bytes
 }
 
-// attempts are the statements of a lease whose fate is not known.
-type attempts struct {
-	listened    []string
-	unlistened  []string
-	unlistenAll bool
-	undone      bool // something failed or was rolled back behind the first of them
-}
-
-func (a *attempts) any() bool { return len(a.listened) > 0 || len(a.unlistened) > 0 || a.unlistenAll }
-
 // ChannelRequest asks the hub of the session's pool to listen to a channel for it, or to stop.
 type ChannelRequest struct {
 	Name   string
@@ -103,35 +92,6 @@ func (h *hearing) stalled() bool { return h != nil && (h.waiting > 0 || h.resumi
 
 // owes reports whether the server may listen to something, or the fate of a statement is not known.
 func (h *hearing) owes() bool { return h != nil && (h.attempts.any() || h.asking.any()) }
-
-// channelNote is what a text does to channels.
-type channelNote struct {
-	listens     []string
-	unshared    bool // and to one that cannot be shared
-	unlistens   []string
-	unlistenAll bool
-}
-
-func (n *channelNote) any() bool {
-	return len(n.listens) > 0 || n.unshared || len(n.unlistens) > 0 || n.unlistenAll
-}
-
-func (n *channelNote) listen(st *sqlscan.Statement) {
-	// A name outside ASCII is folded and cut by rules that depend on the server's encoding and locale.
-	if name := st.Name(); name != "" && isASCII([]byte(name)) {
-		n.listens = append(n.listens, name)
-	} else {
-		n.unshared = true
-	}
-}
-
-func (n *channelNote) unlisten(st *sqlscan.Statement) {
-	if st.All {
-		n.unlistenAll = true
-	} else {
-		n.unlistens = append(n.unlistens, st.Name())
-	}
-}
 
 // listens is called with each text before it goes to the server; whole says that its frame can wait, as a whole or by its
 // beginning. wait says that it has to; e that the text fails.
@@ -200,43 +160,6 @@ func (s *Session) HubAnswered(_ *Step, name string, e *pgerr.Error) {
 		refusal := *e
 		refusal.Severity = "ERROR" // the statement fails, the session lives
 		h.refusal = &refusal
-	}
-}
-
-// attempt takes note of a text that is sent to the server. It returns what the text pins the server for, which is not LISTEN
-// when the hub listens to all that the text does.
-func (s *Session) attempt(n *note) (pins sqlscan.Effects) {
-	h := s.hearing
-	if h == nil || !n.channels.any() {
-		return n.pins
-	}
-	covered := len(n.channels.listens) > 0 && !n.channels.unshared
-	for _, name := range n.channels.listens {
-		if _, known := h.channels[name]; known {
-			h.listened = append(h.listened, name)
-		} else {
-			covered = false
-		}
-	}
-	h.unlistened = append(h.unlistened, n.channels.unlistens...)
-	h.unlistenAll = h.unlistenAll || n.channels.unlistenAll
-	if covered {
-		return n.pins &^ sqlscan.Listens
-	}
-	return n.pins
-}
-
-// tag looks at the command tag of a statement of the client's.
-func (h *hearing) tag(frame []byte) {
-	if h != nil && h.attempts.any() && bytes.HasPrefix(frame[wire.HeaderSize:], []byte("ROLLBACK")) {
-		h.undone = true
-	}
-}
-
-// undo is called when a statement has failed.
-func (h *hearing) undo() {
-	if h != nil && h.attempts.any() {
-		h.undone = true
 	}
 }
 
