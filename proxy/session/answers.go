@@ -8,9 +8,15 @@ import (
 // the rest and presents it again with what follows.
 func (v *Server) FromServer(st *Step, in []byte) (used int) {
 	st.Server = v
-	if s := v.session; s != nil {
-		s.Counts.ServerBytes += uint64(len(in))
+	s := v.session
+	used = v.fromServer(st, in)
+	if s != nil {
+		s.Counts.ServerBytes += uint64(used)
 	}
+	return used
+}
+
+func (v *Server) fromServer(st *Step, in []byte) (used int) {
 	at := 0
 	for at < len(in) {
 		if v.body == 0 {

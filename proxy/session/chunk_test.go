@@ -15,8 +15,16 @@ type chunking struct {
 	at      int // into two, here; 0 = by size
 }
 
-// maxCuts bounds the pieces of one command: a long body is cut in its first and last bytes and here and there between.
+// maxCuts bounds the cuts of one command: a long body is cut here and there.
 const maxCuts = 300
+
+// step is the distance between the places at which a command of this many bytes is cut.
+func step(size int) int {
+	if size <= maxCuts {
+		return 1
+	}
+	return size/12 + 1
+}
 
 func (c chunking) cut(command int, b []byte) [][]byte {
 	switch {
@@ -50,7 +58,7 @@ func TestChunks(t *testing.T) {
 				compareRuns(t, whole, playChunked(t, commands, chunking{size: size}), fmt.Sprintf("pieces of %d", size))
 			}
 			for i, size := range whole.sizes {
-				for at := 1; at < size; at += 1 + size/maxCuts {
+				for at := 1; at < size; at += step(size) {
 					c := chunking{command: i + 1, at: at}
 					compareRuns(t, whole, playChunked(t, commands, c), fmt.Sprintf("%q cut at %d", commands[i], at))
 				}

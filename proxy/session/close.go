@@ -122,8 +122,6 @@ func (s *Session) Drain(st *Step) {
 	switch {
 	case s.state == Linked && (s.srv.status != wire.Idle || s.srv.fifo.len() > 0 || s.inBatch || s.body > 0):
 		s.leaving = true
-	case s.state == Preparing && s.welcomed:
-		s.leaving = true
 	default:
 		s.close(st, ReasonShutdown, errShutdown)
 	}

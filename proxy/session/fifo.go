@@ -110,6 +110,16 @@ func (f *fifo) first() *request {
 	return &f.buf[f.head]
 }
 
+// running returns the oldest entry that the server works on, nil when there is none.
+func (f *fifo) running() *request {
+	for i := f.head; i < len(f.buf); i++ {
+		if r := &f.buf[i]; r.mode != faked && r.kind != kCopyEnd {
+			return r
+		}
+	}
+	return nil
+}
+
 func (f *fifo) pop() request {
 	r := f.buf[f.head]
 	f.left(&r)

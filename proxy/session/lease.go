@@ -227,6 +227,9 @@ func (s *Session) requestEnded(st *Step) {
 	}
 	s.deadlines.requestEnded(s, st.Now)
 	s.sendCancel(st)
+	if s.srv.fifo.len() == 0 {
+		s.cancel = false // too late: the client's next request is not what it meant
+	}
 	s.hear(st)
 	if s.leaving && s.srv.clean() && !s.inBatch {
 		s.close(st, ReasonShutdown, errShutdown)
@@ -285,9 +288,10 @@ func (s *Session) drawAnswers(st *Step) {
 	}
 }
 
-// sendCancel sends the cancel request that waited for pgtier's own statement to end.
+// sendCancel sends the cancel request that the session has got, once what it would hit is the client's: not while a
+// statement of pgtier's own runs. What pgtier adds to a batch of the client's belongs to that.
 func (s *Session) sendCancel(st *Step) {
-	if r := s.srv.fifo.first(); s.cancel && r != nil && r.mode == forward {
+	if r := s.srv.fifo.running(); s.cancel && r != nil && (r.mode != skipped || r.own == ownParse || r.own == ownClose) {
 		s.cancel = false
 		st.Server = s.srv
 		st.Do |= CancelServer

@@ -52,6 +52,9 @@ func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
 // failure handles ErrorResponse. It ends the extended-protocol batch: the server discards everything up to the next Sync.
 // A simple query or a function call goes on to its ReadyForQuery.
 func (v *Server) failure(st *Step, size int, frame []byte) verdict {
+	if len(frame) < min(size, severitySeen) {
+		return more
+	}
 	r := v.fifo.first()
 	if r == nil || isFatal(frame) {
 		v.toldWhy = v.mine(r) == pass
@@ -181,6 +184,9 @@ const maxParameter = 32 << 10
 
 // isFatal reports whether the first field, which is the severity in every server since 7.4, begins with FATAL or PANIC.
 func isFatal(frame []byte) bool {
-	body := frame[min(wire.HeaderSize, len(frame)):]
-	return len(body) > 2 && body[0] == 'S' && (body[1] == 'F' || body[1] == 'P')
+	body := frame[wire.HeaderSize:]
+	return len(body) >= 2 && body[0] == 'S' && (body[1] == 'F' || body[1] == 'P')
 }
+
+// severitySeen is how much of an ErrorResponse isFatal needs.
+const severitySeen = wire.HeaderSize + 2

@@ -179,7 +179,7 @@ func (s *Session) MayRead() bool {
 		// What the client sends next may depend on what follows from the answer: see adjust and mustWait.
 		return s.asking == nil && s.hearing.mayRead() && !s.roleless && !(s.stalled && s.srv.fifo.unsure > 0) && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
 	case Idle:
-		return s.refusal != nil || s.skip
+		return s.refusal != nil || s.skip || s.body > 0 // a body, here, is the rest of what has been refused
 	default:
 		return false
 	}

@@ -202,6 +202,9 @@ func (p *player) send(who, text string) {
 	b := fp.frames()
 	p.rest[who] = fp.rest
 	p.auto = p.servers[at]
+	if p.chunk.size > 0 && v != nil && v.srv.Session() != nil {
+		defer p.again(v.srv.Session().Waiter.Owner.(*testClient), v)
+	}
 	p.sentBytes = len(b)
 	for _, piece := range p.chunk.cut(p.index, b) {
 		if c != nil {
@@ -224,6 +227,13 @@ func (p *player) regrant(c *testClient) {
 	for p.auto != nil && !p.auto.closed && p.auto.srv.Session() == nil && c.sess.State() == Waiting {
 		p.grant(c, p.auto)
 	}
+}
+
+// again grants v to c once more if c has given it back because only a part of its next frame was there.
+func (p *player) again(c *testClient, v *testServer) {
+	p.auto = v
+	p.regrant(c)
+	p.auto = nil
 }
 
 func (p *player) grant(c *testClient, v *testServer) {
