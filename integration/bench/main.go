@@ -25,10 +25,10 @@ import (
 
 // options are the command line.
 type options struct {
-	rounds, seconds, poolSize, scale, idle int
-	clients                                []int
-	modes, targets                         []string
-	pgtier, pgbouncer, out                 string
+	rounds, seconds, poolSize, scale, idle, crowd int
+	clients                                       []int
+	modes, targets                                []string
+	pgtier, pgbouncer, out                        string
 }
 
 func init() {
@@ -65,6 +65,7 @@ func parseOptions(args []string) (options, error) {
 	fs.IntVar(&o.poolSize, "pool", 20, "server connections of each proxy")
 	fs.IntVar(&o.scale, "scale", 10, "pgbench's scale: 100,000 rows each")
 	fs.IntVar(&o.idle, "idle", 2000, "idle clients when memory is measured; 0: do not measure it")
+	fs.IntVar(&o.crowd, "crowd", 1000, "people with a role of their own on -pool connections; 0: do not measure it")
 	fs.StringVar(&o.pgtier, "pgtier", "bin/pgtier", "the program that is measured")
 	fs.StringVar(&o.pgbouncer, "pgbouncer", "", "PgBouncer's program (default: found)")
 	fs.StringVar(&o.out, "o", "", "file to write the tables to, for example docs/benchmarks.md")
@@ -105,6 +106,11 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.idle > 0 {
 		if r.memory, err = measureMemory(ctx, lab); err != nil {
+			return err
+		}
+	}
+	if o.crowd > 0 {
+		if r.crowd, err = lab.measureCrowd(ctx); err != nil {
 			return err
 		}
 	}

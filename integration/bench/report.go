@@ -25,6 +25,7 @@ type report struct {
 	options    options
 	loads      []load
 	memory     []memory
+	crowd      []*crowdLoad
 }
 
 // base is the target that the others are compared with.
@@ -46,6 +47,7 @@ func (r *report) String() string {
 		}
 	}
 	r.writeMemory(&b)
+	r.writeCrowd(&b)
 	return b.String()
 }
 
@@ -80,6 +82,31 @@ func (r *report) writeMemory(b *strings.Builder) {
 	for _, m := range r.memory {
 		fmt.Fprintf(b, "| %s | %.1f MB | %d B | %s | %d B | %s |\n", m.target, float64(m.base)/1e6,
 			m.idle, quotient(float64(m.idle), float64(compared.idle)), m.burst, quotient(float64(m.burst), float64(compared.burst)))
+	}
+}
+
+// writeCrowd compares each load with the first of as many clients.
+func (r *report) writeCrowd(b *strings.Builder) {
+	if len(r.crowd) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\nPeople with a role and rows of their own on %d server connections: everybody asks `SELECT current_user, count(*)` of a table with row "+
+		"security, is answered, and asks again; each answer is checked. *x* is to the first line of as many clients.\n\n"+
+		"| clients | identities | | TPS | x |\n|---|---|---|---|---|\n", r.options.poolSize)
+	firsts := map[int]*crowdLoad{}
+	for _, l := range r.crowd {
+		if firsts[l.clients] == nil {
+			firsts[l.clients] = l
+		}
+		var ratios []float64
+		for i := range min(len(l.tps), len(firsts[l.clients].tps)) {
+			ratios = append(ratios, l.tps[i]/firsts[l.clients].tps[i])
+		}
+		result := fmt.Sprintf("%.0f | %.2f", median(l.tps), median(ratios))
+		if l.failed != "" {
+			result = strings.ReplaceAll(l.failed, "|", "/") + " |"
+		}
+		fmt.Fprintf(b, "| %d | %d | %s | %s |\n", l.clients, l.identities, l.target, result)
 	}
 }
 
