@@ -289,7 +289,7 @@ func (s *Session) completed(tag string) {
 	case "DEALLOCATE":
 		if m := s.marks; m != nil && m.gone != "" {
 			if q := s.named[m.gone]; q != nil {
-				delete(s.named, m.gone)
+				s.unname(m.gone)
 				s.texts.giveBack(q)
 			}
 			m.gone = ""
@@ -301,5 +301,5 @@ func (s *Session) dropNamed() {
 	for _, q := range s.named {
 		s.texts.giveBack(q)
 	}
-	s.named = nil
+	s.named, s.kept = nil, 0
 }

@@ -104,7 +104,7 @@ func (s *Session) closeTarget(st *Step, size int, frame []byte) verdict {
 	case !ok || q == nil && !bytes.HasPrefix(name, []byte(serverPrefix)):
 		return s.expect(kClose) // an unknown name is no error, and the server says so
 	case q != nil:
-		delete(s.named, string(name))
+		s.unname(string(name))
 	}
 	s.inBatch = true
 	if q != nil && !s.srv.settled() {
@@ -141,6 +141,9 @@ func (s *Session) find(st *Step, name []byte) (serverName string) {
 	if q = s.reread(name, q); v.prepared.use(q) {
 		return q.name
 	}
+	if q.unkept {
+		return strings.Repeat("?", 8) // lost with its server; the server says so
+	}
 	s.makeRoom(st)
 	v.prepared.add(q)
 	v.fifo.push(request{kind: kParse, mode: skipped, own: ownParse, stmt: q})
@@ -165,7 +168,7 @@ func (s *Session) noteFor(name []byte) *note {
 func (s *Session) makeRoom(st *Step) {
 	v := s.srv
 	q := v.prepared.victim()
-	if q == nil {
+	if q == nil || s.pinned&overfull != 0 {
 		return
 	}
 	s.evict(st, q)
@@ -209,10 +212,10 @@ func (v *Server) undoBatch() {
 func (s *Session) undo(r *request) {
 	switch {
 	case r.kind == kParse && s.named[r.name] == r.stmt:
-		delete(s.named, r.name)
+		s.unname(r.name)
 		s.texts.giveBack(r.stmt)
 	case r.kind == kClose && s.named[r.name] == nil:
-		s.named[r.name] = r.stmt
+		s.rename(r.name, r.stmt)
 	case r.kind == kClose:
 		s.texts.giveBack(r.stmt)
 	}

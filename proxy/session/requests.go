@@ -40,7 +40,10 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 		return pass
 	}
 	if s.inspects {
-		if len(frame) < size {
+		switch {
+		case size > maxRemembered:
+			return s.refuseQuery(st, kQuery, errTooLong)
+		case len(frame) < size:
 			return s.hold(frame)
 		}
 		if e := s.forbidden(textOf(frame[wire.HeaderSize:]), false); e != nil {
@@ -129,6 +132,8 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 		return drop
 	case s.pooled && len(name) > 0 && s.mustWait(name):
 		return more
+	case s.inspects && size > maxRemembered:
+		return s.refuseParse(st, errTooLong)
 	case s.inspects && len(frame) < size:
 		return s.hold(frame)
 	}
@@ -151,20 +156,8 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 // parseNamed prepares a shared statement under the client's name. A server that has it already is not asked again.
 func (s *Session) parseNamed(st *Step, name string, length int, body []byte) verdict {
 	v := s.srv
-	if s.named == nil {
-		s.named = make(map[string]*statement)
-	}
-	var q *statement
-	if whole := len(body) == length; whole && length <= wholeFrame {
-		q = s.texts.take(body, s.reads())
-	} else {
-		q = s.texts.takeSolo()
-		q.body = append(q.body, body...)
-		if !whole {
-			s.saving = q
-		}
-	}
-	s.named[name] = q
+	q := s.newStatement(length, body)
+	s.name(name, q)
 	if v.prepared.use(q) {
 		if v.settled() && v.status != wire.FailedTx {
 			v.fifo.push(request{kind: kParse, mode: faked, stmt: q, name: name})
@@ -178,6 +171,24 @@ func (s *Session) parseNamed(st *Step, name string, length int, body []byte) ver
 	v.fifo.push(request{kind: kParse, stmt: q, name: name})
 	st.ToServer.Put(appendParse(st.ToServer.Own(), q.name, body, length))
 	return taken
+}
+
+// newStatement returns the statement whose body is length bytes; body holds what has arrived of them.
+func (s *Session) newStatement(length int, body []byte) *statement {
+	whole := len(body) == length
+	kept := s.keeps(length)
+	if kept && whole && length <= wholeFrame {
+		return s.texts.take(body, s.reads())
+	}
+	q := s.texts.takeSolo()
+	q.size, q.unkept = uint32(length), !kept
+	if kept {
+		q.body = append(q.body, body...)
+		if !whole {
+			s.saving = q
+		}
+	}
+	return q
 }
 
 // parseAgain handles a name that is taken: the server itself shall say so, in its turn and with what that does to a

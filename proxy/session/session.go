@@ -97,6 +97,7 @@ type Session struct {
 	reading reading               // how it reads their texts
 	unnamed *unnamed              // its unnamed statement; nil when it has none
 	spare   *unnamed              // the one before it, to be used again
+	kept    uint32                // bytes of prepared texts that are kept for the client
 	saving  *statement            // gets the body that streams through
 	held    []byte                // a frame that is looked at as a whole before any of it is sent on
 	strays  []string              // names of the client's own that were put on the server for a moment: see tidyUp
@@ -155,6 +156,9 @@ func (s *Session) State() State { return s.state }
 func (s *Session) Pinned() string {
 	if s.pinned == 0 {
 		return ""
+	}
+	if s.pinned == overfull {
+		return "prepared texts"
 	}
 	return s.pinned.String()
 }

@@ -14,6 +14,8 @@ type statement struct {
 	reads    Settings // those that say what the text means; of one that is sharable
 	sharable bool     // not too long to be looked up
 	refs     int      // client names that mean it; guarded by Statements.mu
+	size     uint32   // bytes of the whole body
+	unkept   bool     // its body is on one server and not here
 	isQuery  bool     // a simple query on its way, not a prepared statement
 	note     *note    // what running it leaves behind; nil for most
 }
@@ -46,6 +48,7 @@ func (x *Statements) take(body []byte, reads Settings) *statement {
 	if q == nil {
 		q = x.newLocked()
 		q.body = append([]byte(nil), body...)
+		q.size = uint32(len(body))
 		q.reads, q.sharable = reads, true
 		q.note = noteOfParse(body)
 		x.byText[textKey{string(body), reads}] = q

@@ -23,9 +23,16 @@ func (s *Session) parseUnnamed(st *Step, size int, frame, body []byte, rewritten
 	s.spare = nil
 	s.unnamedRev++
 	u.rev, u.note = s.unnamedRev, nil
-	u.body = append(u.body[:0], body...)
+	u.body = u.body[:0]
+	if u.unkept = size > maxRemembered; u.unkept {
+		s.pinned |= overfull
+	} else {
+		u.body = append(u.body, body...)
+	}
 	if len(frame) < size {
-		s.saving = &u.statement
+		if !u.unkept {
+			s.saving = &u.statement
+		}
 	} else if u.note = noteOfParse(body); u.note != nil && u.note.gone != "" {
 		s.standIn(st, u.note.gone)
 	}
@@ -60,7 +67,7 @@ func (s *Session) restoreUnnamed(st *Step) {
 	u, p, f := s.unnamed, &s.srv.prepared, &s.srv.fifo
 	switch {
 	case u != nil && p.unnamedOf == s && p.unnamedRev == u.rev:
-	case u != nil:
+	case u != nil && !u.unkept:
 		p.hasUnnamed(s, u.rev)
 		f.push(request{kind: kParse, mode: skipped, own: ownParse})
 		st.ToServer.Put(appendParse(st.ToServer.Own(), "", u.body, len(u.body)))
