@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -47,7 +48,7 @@ func NewCredentials(cfg *config.Config, previous *Credentials) (*Credentials, er
 	if previous != nil {
 		c.mockKey = previous.mockKey
 	} else {
-		_, _ = rand.Read(c.mockKey[:]) // never fails since Go 1.24
+		c.mockKey = newMockKey(cfg.Listen.TLSKey)
 	}
 	drafts, err := c.draft(cfg)
 	if err != nil {
@@ -64,6 +65,20 @@ func NewCredentials(cfg *config.Config, previous *Credentials) (*Credentials, er
 		c.identities[d.identity.Name] = credential
 	}
 	return c, nil
+}
+
+// newMockKey returns the key from which the salts of unknown names are derived. It must be a secret and should stay the same
+// when pgtier restarts, and be the same in every instance behind one address: a salt that changes tells a name without a
+// stored verifier from one with. The listener's private key is such a secret; it is not to be derived from anything that
+// belongs to an identity, which would allow guessing offline. Without TLS it is random.
+func newMockKey(tlsKeyFile string) (key [sha256.Size]byte) {
+	if pem, err := os.ReadFile(tlsKeyFile); err == nil && len(pem) > 0 {
+		mac := hmac.New(sha256.New, pem)
+		mac.Write([]byte("pgtier: salts of unknown names"))
+		return [sha256.Size]byte(mac.Sum(nil))
+	}
+	_, _ = rand.Read(key[:]) // never fails since Go 1.24
+	return key
 }
 
 // Warnings are sentences for the log about verifiers that can never be used. They hold no secrets.
