@@ -274,7 +274,10 @@ func (l *Loop) panicked(p any) {
 func (l *Loop) register(s *socket) error {
 	fd := s.nc.FD()
 	l.generation++
-	s.loop, s.generation = l, l.generation
+	s.generation = l.generation
+	if s.loop != l { // a client's never changes: cancel requests read it from elsewhere
+		s.loop = l
+	}
 	for fd >= len(l.sockets) {
 		l.sockets = append(l.sockets, make([]*socket, max(64, len(l.sockets)))...)
 	}
