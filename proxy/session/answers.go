@@ -96,7 +96,8 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 			return verdict
 		}
 	case wire.RowDescription, wire.NoData:
-		if r.kind == kQuery && typ == wire.RowDescription {
+		if r.kind == kQuery && typ == wire.RowDescription && !r.described {
+			r.described = true
 			return verdict
 		}
 		if r.kind == kDescribe {
@@ -114,6 +115,7 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 			v.tag(frame)
 		}
 		if r.kind == kQuery && typ != wire.PortalSuspended {
+			r.described = false // the next statement of the text may have rows too
 			v.copySucceeded()
 			return verdict
 		}

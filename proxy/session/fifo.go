@@ -71,8 +71,9 @@ type request struct {
 	unnames bool     // it changes the client's unnamed statement
 	before  *unnamed // which was this
 
-	alters   bool // if it fails, or is discarded, statements are not what they would be
-	answered bool // something of its answer has arrived
+	alters    bool // if it fails, or is discarded, statements are not what they would be
+	described bool // the rows of the text's present statement have been described
+	answered  bool // something of its answer has arrived
 }
 
 // fifo holds the requests that a server has been sent (or, faked, would have been sent) and has not finished answering,
