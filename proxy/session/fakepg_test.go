@@ -40,7 +40,6 @@ type fakePortal struct {
 	statement fakeStatement
 	rows      []string // still to come
 	started   bool
-	suspended bool
 }
 
 // fakeCopy is COPY FROM STDIN under way.
