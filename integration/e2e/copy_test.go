@@ -79,23 +79,61 @@ func TestCopyErrors(t *testing.T) {
 		{"in a transaction", msgs(query("BEGIN"), query(in), data("bad\n"), done, query("ROLLBACK")), 3, "BEGIN ready:T copyin error:22P02 ready:E ROLLBACK ready:I"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := dialRaw(t, p, "ingest", nil)
-			client.t = t
-			client.send(c.send...)
-			if got := client.answers(c.ready); got != c.want {
-				t.Errorf("got  %s\nwant %s", got, c.want)
+			for _, together := range []bool{true, false} {
+				copyCase(t, p, c.send, together, c.ready, c.want)
 			}
-			client.send(query("SELECT 'alive'"))
-			if got := client.answers(1); got != "columns row:alive SELECT 1 ready:I" {
-				t.Errorf("afterwards: %s", got)
-			}
-			// The only server of the pool is free for somebody else.
-			wantAnswer(t, connect(t, p.DSN("ops~rw")), "SELECT 1", "1")
-			client.send(&pgproto3.Terminate{})
-			client.wantEnd()
 		})
 	}
-	wantAnswer(t, connect(t, p.DSN("ingest")), "SELECT string_agg(n::text, ',' ORDER BY n) FROM copied", "1,2,5,6,9")
+}
+
+// copyCase sends messages in one write, or each in its own: then the server's answers come in between.
+func copyCase(t *testing.T, p *harness.Endpoint, send []pgproto3.FrontendMessage, together bool, ready int, want string) {
+	t.Helper()
+	client := dialRaw(t, p, "ingest", nil)
+	if together {
+		client.send(send...)
+	} else {
+		for _, m := range send {
+			client.send(m)
+		}
+	}
+	if got := client.answers(ready); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	client.send(&pgproto3.Query{String: "SELECT 'alive'"})
+	if got := client.answers(1); got != "columns row:alive SELECT 1 ready:I" {
+		t.Errorf("afterwards: %s", got)
+	}
+	// The only server of the pool is free for somebody else, who finds what was copied, once.
+	wantAnswer(t, connect(t, p.DSN("ops~rw")), "WITH gone AS (DELETE FROM copied RETURNING n) SELECT count(*) FROM gone", copiedRows(want))
+	client.send(&pgproto3.Terminate{})
+	client.wantEnd()
+}
+
+// copiedRows is how many rows a COPY FROM that ends with these answers has left in the table.
+func copiedRows(answers string) string {
+	_, tag, found := strings.Cut(answers, "copyin COPY ")
+	if !found {
+		return "0"
+	}
+	n, _, _ := strings.Cut(tag, " ")
+	return n
+}
+
+// TestQueryInsideCopy: PostgreSQL takes it for a loss of synchronisation and ends the session, in its own words.
+func TestQueryInsideCopy(t *testing.T) {
+	p := harness.Start(t, harness.Options{Pools: map[string]string{"rw": "size = 1"}}).Endpoint
+	copyTable(t, p)
+	client := dialRaw(t, p, "ingest", nil)
+	client.send(&pgproto3.Query{String: "COPY copied FROM STDIN"}, &pgproto3.Query{String: "SELECT 5"}, &pgproto3.Query{String: "SELECT 6"})
+	if e := until[*pgproto3.ErrorResponse](client); e.Code != "08P01" || !strings.Contains(e.Message, "COPY") {
+		t.Errorf("got %s %s", e.Code, e.Message)
+	}
+	if e := until[*pgproto3.ErrorResponse](client); e.Severity != "FATAL" || !strings.Contains(e.Message, "synchronization was lost") {
+		t.Errorf("got %s %s", e.Severity, e.Message)
+	}
+	client.wantEnd()
+	wantAnswer(t, connect(t, p.DSN("ops~rw")), "SELECT count(*) FROM copied", "0")
 }
 
 // TestClientDiesInCopy: nothing of the half copy stays, and the pool of one goes on.

@@ -20,7 +20,7 @@ func TestStartupParameters(t *testing.T) {
 		{"application_name=" + strings.Repeat("n", 63), "SHOW application_name", strings.Repeat("n", 63)},
 		{"options=-c work_mem=3MB --statement-timeout=4s -cDateStyle=German", "SELECT current_setting('work_mem') || current_setting('statement_timeout') || current_date::text ~ '[.]'", "t"},
 		{`options=-c application_name=with\ a\ space\\and\ more`, "SHOW application_name", `with a space\and more`},
-		{"options=-c search_path=pg_catalog,public", "SHOW search_path", "pg_catalog,public"},
+		{"options=-c search_path=pg_catalog,public", "SELECT current_schemas(false)::text", "{pg_catalog,public}"},
 		{"search_path=\"$user\", public", "SHOW search_path", `"$user", public`},
 		{"options=-c my.own=value", "SHOW my.own", "value"},
 		{"TimeZone=Europe/Zurich", "SHOW timezone", "Europe/Zurich"},
