@@ -237,7 +237,7 @@ func (s *Session) requestEnded(st *Step) {
 }
 
 // between reports whether the client is between two frames and between two batches: pgtier may say something of its own.
-func (s *Session) between() bool { return !s.inBatch && (s.body == 0 || s.dropBody) }
+func (s *Session) between() bool { return !s.inBatch && s.held == nil && (s.body == 0 || s.dropBody) }
 
 // mayRelease is the release rule: everything that the server sent has been forwarded, it is outside a transaction, nothing
 // is outstanding, no copy is pending, the client is between two frames and two batches, and leaves nothing behind.

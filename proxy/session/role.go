@@ -199,12 +199,16 @@ func factsQuery(name string) string {
 		"UNION ALL SELECT 'limit', rolconnlimit::pg_catalog.text FROM r " +
 		"UNION ALL SELECT 'connect', pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT')::pg_catalog.text FROM r, d " +
 		"UNION ALL SELECT 'member', pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')::pg_catalog.text FROM r " +
-		"UNION ALL (SELECT 'set', c FROM d, pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c " +
+		"UNION ALL SELECT 'set', c FROM (" +
+		"(SELECT c FROM d, pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c " +
 		"WHERE s.setdatabase OPERATOR(pg_catalog.=) d.oid AND s.setrole OPERATOR(pg_catalog.=) 0::pg_catalog.oid) " +
-		"UNION ALL (SELECT 'set', c FROM r, pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c " +
+		"UNION ALL (SELECT c FROM r, pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c " +
 		"WHERE s.setdatabase OPERATOR(pg_catalog.=) 0::pg_catalog.oid AND s.setrole OPERATOR(pg_catalog.=) r.oid) " +
-		"UNION ALL (SELECT 'set', c FROM r, d, pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c " +
-		"WHERE s.setdatabase OPERATOR(pg_catalog.=) d.oid AND s.setrole OPERATOR(pg_catalog.=) r.oid)"
+		"UNION ALL (SELECT c FROM r, d, pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) c " +
+		"WHERE s.setdatabase OPERATOR(pg_catalog.=) d.oid AND s.setrole OPERATOR(pg_catalog.=) r.oid)) x " +
+		// What a superuser has given the role and the role may not set itself is left out; doctor says so.
+		"WHERE COALESCE((SELECT p.context OPERATOR(pg_catalog.=) 'user' FROM pg_catalog.pg_settings p WHERE pg_catalog.lower(p.name) " +
+		"OPERATOR(pg_catalog.=) pg_catalog.lower(pg_catalog.split_part(c, '=', 1))), pg_catalog.strpos(pg_catalog.split_part(c, '=', 1), '.') OPERATOR(pg_catalog.>) 0)"
 }
 
 // learnRole takes over the answer to factsQuery.
