@@ -78,9 +78,17 @@ func (r *report) verdict() error {
 	check(r.reconnects() <= maxReconnects, "%.1f server connections for 1,000 clients cut off, %d are allowed", r.reconnects(), maxReconnects)
 	for _, bug := range []string{"bug in a session", "panic", "DATA RACE", "own_statement_failed", "server_protocol_error"} {
 		n := strings.Count(r.log, bug)
-		check(n == 0, "pgtier's log says %q %d times", bug, n)
+		check(n == 0, "pgtier's log says %q %d times:\n%s", bug, n, around(r.log, bug))
 	}
 	return errors.Join(errs...)
+}
+
+// around is the log from the first line with the text on.
+func around(log, text string) string {
+	const most = 6000
+	at := max(0, strings.Index(log, text))
+	at = strings.LastIndexByte(log[:at], '\n') + 1
+	return log[at:min(len(log), at+most)]
 }
 
 // reconnects is how many server connections pgtier opened for 1,000 clients that were cut off.
