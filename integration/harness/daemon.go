@@ -66,12 +66,12 @@ func (d *Daemon) start() {
 			d.t.Fatalf("pgtier serve has ended: %v\n%s", cmd.ProcessState, d.Log())
 		default:
 		}
-		return listens(d.Addr())
+		return listens("tcp", d.Addr()) && listens("unix", d.SocketAddr())
 	})
 }
 
-func listens(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+func listens(network, addr string) bool {
+	c, err := net.DialTimeout(network, addr, time.Second)
 	if err != nil {
 		return false
 	}
