@@ -59,8 +59,7 @@ func (l *Loop) grant(a pool.Action) {
 	}
 	v := a.Conn.Owner.(*serverConn)
 	if to := a.Waiter.Loop; to != l.id {
-		l.unregister(&v.socket)
-		v.timerAt, v.generation = 0, 0
+		l.letGo(&v.socket)
 		v.srv.Conn.Loop = to
 		l.group.loops[to].post(task{do: taskMoved, server: v, action: a})
 		return

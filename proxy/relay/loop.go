@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -87,9 +88,10 @@ func (l *Loop) round() {
 		l.guard(nil, func() { l.task(&t) })
 	}
 	for i := 0; i < len(l.ready); i++ {
-		s := l.ready[i]
-		s.queued = false
-		l.read(s)
+		if s := l.ready[i]; s != nil { // nil: it has moved
+			s.queued = false
+			l.read(s)
+		}
 	}
 	clear(l.ready)
 	l.ready = l.ready[:0]
@@ -290,6 +292,16 @@ func (l *Loop) unregister(s *socket) {
 		l.sockets[fd] = nil
 		l.poll.remove(fd)
 	}
+}
+
+// letGo makes the loop forget a socket that another loop is about to have.
+func (l *Loop) letGo(s *socket) {
+	l.unregister(s)
+	if s.queued {
+		l.ready[slices.Index(l.ready, s)] = nil
+	}
+	l.timers.forget(s)
+	s.queued, s.generation = false, 0
 }
 
 // drop closes a socket for good.

@@ -65,11 +65,13 @@ func (l *Loop) readServer(v *serverConn) {
 	l.again(&v.socket)
 }
 
-// takeFromServer reads once. It reports whether there may be more to read.
+// takeFromServer reads once. It reports whether there may be more to read. When it reports that there is not, the server
+// may be another loop's already and must not be touched.
 func (l *Loop) takeFromServer(v *serverConn, c *Client) (more bool) {
 	if !v.readable {
 		return false
 	}
+	fd := v.nc.FD()
 	n := copy(l.in, v.stash)
 	got, done, err := v.recv(l.in[n:])
 	v.readable = !done
@@ -85,7 +87,7 @@ func (l *Loop) takeFromServer(v *serverConn, c *Client) (more bool) {
 		l.serverEnded(v, c, err)
 	}
 	l.finish(c)
-	return v.readable && !v.closed
+	return l.sockets[fd] == &v.socket && v.readable // else it has been closed, or granted to another loop's client
 }
 
 // serverEnded continues the step in which a server on lease, or an orphan, was found to be gone.

@@ -17,6 +17,7 @@ type socket struct {
 	tls        *tls.Conn // over nc; nil without TLS
 	stash      []byte    // the beginning of a frame whose rest has not arrived; nil for most
 	timerAt    int64     // of its entry in the loop's timers; 0 = none
+	timers     int       // how many entries it has there, outdated ones included
 	generation uint32
 	readable   bool // epoll has said so and the socket has not been read empty since
 	hup        bool // the peer has closed, or is about to: read until the end

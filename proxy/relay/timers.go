@@ -1,6 +1,9 @@
 package relay
 
-import "container/heap"
+import (
+	"container/heap"
+	"slices"
+)
 
 // timers is a heap of sockets by the moment at which they want to be looked at. An entry may be early: the moment is
 // looked up again when it comes, so that moving a deadline further away, which every transaction does, touches no heap.
@@ -29,7 +32,17 @@ func (t *timers) arm(s *socket, at int64) {
 		return
 	}
 	s.timerAt = at
+	s.timers++
 	heap.Push(t, timer{at, s})
+}
+
+// forget removes the entries of s. Servers seldom have one.
+func (t *timers) forget(s *socket) {
+	if s.timers > 0 {
+		t.heap = slices.DeleteFunc(t.heap, func(x timer) bool { return x.s == s })
+		heap.Init(t)
+	}
+	s.timerAt, s.timers = 0, 0
 }
 
 // next returns the earliest moment, 0 = none.
@@ -44,6 +57,7 @@ func (t *timers) next() int64 {
 func (t *timers) due(now int64) *socket {
 	for len(t.heap) > 0 && t.heap[0].at <= now {
 		x := heap.Pop(t).(timer)
+		x.s.timers--
 		if x.s.timerAt == x.at { // else a newer entry stands for it
 			x.s.timerAt = 0
 			return x.s
