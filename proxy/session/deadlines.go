@@ -158,7 +158,11 @@ func (s *Session) stateExpired(st *Step) {
 		}
 		st.Do |= Withdraw
 		s.refuseNext(st, e.AsError())
-	default:
-		s.close(st, ReasonTimeout, pgerr.Fatal(pgerr.CannotConnectNow, "login timed out"))
+	default: // its server is being prepared
+		e := pgerr.Fatal(pgerr.CannotConnectNow, "login timed out")
+		if s.welcomed {
+			e = pgerr.Fatal(pgerr.TooManyConnections, "no connection for tier %q was clean in time", s.Decision.Tier.Name)
+		}
+		s.close(st, ReasonTimeout, e)
 	}
 }
