@@ -30,8 +30,10 @@ lib=$(cd "$bin/../lib" && pwd)
 include=${PGTIER_PG_INCLUDE:-/usr/include/postgresql/$major/server}
 if [ ! -f "$include/postgres.h" ]; then
 	say "unpacking the header files of postgresql-server-dev-$major into $out/dev"
+	version=$(dpkg-query -W -f '${Version}' "postgresql-$major") # a newer minor version may declare what this server lacks
+	rm -rf "$out/dev"
 	mkdir -p "$out/dev"
-	(cd "$out/dev" && apt-get -qq download "postgresql-server-dev-$major" && dpkg -x postgresql-server-dev-*.deb .)
+	(cd "$out/dev" && apt-get -qq download "postgresql-server-dev-$major=$version" && dpkg -x postgresql-server-dev-*.deb .)
 	include=$out/dev/usr/include/postgresql/$major/server
 fi
 
