@@ -211,9 +211,10 @@ func (v *Server) undoBatch() {
 // undo takes back the client's own Parse or Close of a named statement.
 func (s *Session) undo(r *request) {
 	switch {
-	case r.kind == kParse && s.named[r.name] == r.stmt:
+	case r.kind == kParse && s.named[r.name] != nil:
+		q := s.named[r.name] // r.stmt, or what reread has put in its place since
 		s.unname(r.name)
-		s.texts.giveBack(r.stmt)
+		s.texts.giveBack(q)
 	case r.kind == kClose && s.named[r.name] == nil:
 		s.rename(r.name, r.stmt)
 	case r.kind == kClose:
