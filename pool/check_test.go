@@ -75,6 +75,9 @@ func checkPool(t tb, c *Core, p *Pool) {
 	if d := p.blockedOn; d != nil && c.wantsOpen(p) && (p.fullDomain() == nil || d.idle.len > 0) {
 		t.Fatalf("%v: blocked although its cap has room", p.Key)
 	}
+	if p.paused && (p.conns.all.len > 0 || p.blockedOn != nil) {
+		t.Fatalf("%v: paused, but a connection is idle or it waits for a cap", p.Key)
+	}
 	if c.draining && (p.waiting.len > 0 || p.conns.all.len > 0) {
 		t.Fatalf("%v: draining, but waiters or idle connections are left", p.Key)
 	}

@@ -47,6 +47,7 @@ func (c *Core) Pool(key Key, s Settings) *Pool {
 	c.pools[key] = p
 	c.order = append(c.order, p)
 	c.configure(p, s)
+	p.paused, p.pausedAt = s.Paused, c.now
 	if p.set.Min > 0 {
 		c.schedule(p, 1)
 	}
@@ -81,6 +82,10 @@ func (c *Core) Step(now int64, ev Event, out []Action) []Action {
 		c.retire(ev.Pool)
 	case Drain:
 		c.drain()
+	case Pause:
+		c.pausePool(ev.Pool)
+	case Resume:
+		c.resumePool(ev.Pool)
 	default:
 		panic(fmt.Sprintf("BUG: pool: event %d", ev.Kind))
 	}
@@ -111,7 +116,7 @@ func (c *Core) acquire(p *Pool, w *Waiter) {
 		}
 		return
 	}
-	if p.refused != nil && c.now < p.retryAt && p.leased == 0 {
+	if p.refused != nil && c.now < p.retryAt && p.leased == 0 && !p.paused {
 		c.reject(p, w, p.refused)
 		c.settle(p)
 		return
@@ -150,7 +155,7 @@ func (c *Core) released(cn *Conn) {
 // lend gives a connection that has no session to whose turn it is, to the idle ones, or away.
 func (c *Core) lend(cn *Conn) {
 	p := cn.pool
-	if c.draining || p.surplus() || cn.expired(c.now) {
+	if c.draining || p.paused || p.surplus() || cn.expired(c.now) {
 		c.close(cn)
 		c.settle(p)
 		c.openForWaiters(p)
@@ -175,6 +180,7 @@ func (c *Core) discarded(cn *Conn) {
 	}
 	p := cn.pool
 	c.forget(cn)
+	c.tellQuiet(p)
 	c.settle(p)
 	c.openForWaiters(p)
 }
@@ -224,6 +230,7 @@ func (c *Core) forget(cn *Conn) {
 func (c *Core) close(cn *Conn) {
 	c.forget(cn)
 	c.out = append(c.out, Action{Kind: Close, Pool: cn.pool, Conn: cn})
+	c.tellQuiet(cn.pool)
 }
 
 func (c *Core) grant(w *Waiter, cn *Conn) {

@@ -58,7 +58,10 @@ func (c *Core) openFailed(p *Pool, err error, definite bool) {
 		p.retryAt = c.now + int64(p.pause(definite))
 	}
 	p.lastErr, p.refused = err, nil
-	if definite {
+	if p.paused {
+		// Whoever paused it may be at work on the server: what it said meanwhile is no answer to those who wait.
+		c.tellQuiet(p)
+	} else if definite {
 		p.refused = err
 		p.retryAt = max(p.retryAt, c.now+int64(p.pause(true)))
 		c.rejectAll(p, err)
@@ -87,7 +90,7 @@ func (c *Core) mayOpen(p *Pool, limit int) bool {
 	if p.failures > 0 {
 		logins = 1 // one tries whether the server is back
 	}
-	return !c.draining && c.now >= p.retryAt && p.opening < logins && p.total() < limit
+	return !c.draining && !p.paused && c.now >= p.retryAt && p.opening < logins && p.total() < limit
 }
 
 // wantsOpen tells whether a waiter is there for whom one more login makes sense.

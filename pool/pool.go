@@ -30,6 +30,7 @@ type Settings struct {
 	Server         string        // cap domain "per server"; "" = none
 	PerServer      int           // cap over all pools with the same Server; 0 = none
 	PerDatabase    int           // cap over all pools with the same Key.Database; 0 = none
+	Paused         bool          // begin as after Pause; looked at when the pool is made only
 }
 
 // EventKind is what happened. Each comment names the fields of Event that it uses.
@@ -47,6 +48,8 @@ const (
 	Resize                      // Pool, Settings: new settings
 	Retire                      // Pool: its connections, logins under way included, belong to the past: lent no more, closed when they are free
 	Drain                       // nothing: close idle connections and refuse new waiters from now on, for shutdown
+	Pause                       // Pool: lend nothing until Resume, close what is idle or comes back; Quiet follows when nothing is left
+	Resume                      // Pool: lend again; the time of the pause is not counted as waiting
 )
 
 // Event is the input of Step.
@@ -68,6 +71,7 @@ const (
 	Reject                   // Waiter, Err: tell the waiter that it gets none
 	Open                     // Pool, Loop: log in to the server once; answer with Opened or OpenFailed
 	Close                    // Conn: close its socket; the Core has forgotten it
+	Quiet                    // Pool: it is paused and has neither connections nor logins under way
 )
 
 // Action is an output of Step.
@@ -87,12 +91,15 @@ type Waiter struct {
 	Owner    any    // the session
 	Loop     int    // the loop that the session lives on
 	Identity string // for fairness and affinity
+	// Paused is how much of its waiting its pool was paused, in pauses that are over: the Core adds to it. The session sets it
+	// to 0 before it asks for a server, and reads it by Set.PausedFor.
+	Paused time.Duration
 
 	pool   *Pool        // that it queues in; nil when it does not queue
 	who    *identity    // its identity's record there
 	mine   node[Waiter] // its place among who's waiters
 	queue  node[Waiter] // its place among all waiters of the pool, in order of arrival
-	since  int64        // when it began to wait
+	since  int64        // when it began to wait; later by the pauses since
 	passed int          // how often a later waiter was preferred
 }
 
@@ -147,6 +154,9 @@ type Pool struct {
 	failures int   // logins that failed since one succeeded
 	lastErr  error // of the latest login; nil when it succeeded
 	refused  error // lastErr when the server refused for good
+
+	paused   bool  // nothing is lent or opened
+	pausedAt int64 // since when; meaningful while paused
 
 	epoch uint32 // counts the Retire events: connections of an earlier one are lent no more
 	stale int    // logins under way that were asked for in an earlier one

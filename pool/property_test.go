@@ -23,12 +23,18 @@ type world struct {
 	pool    map[*Conn]*Pool
 	order   []*Conn      // alive, as they were opened
 	limit   [numCaps]int // the caps that were configured last
+
+	told     int             // how often a pool was said to be quiet
+	pausedAt map[*Pool]int64 // of the paused ones
+	asked    map[*Waiter]int64
+	paused   map[*Waiter]int64 // of its waiting, in pauses that are over
 }
 
 func newWorld(t *rapid.T) *world {
 	w := &world{
 		t: t, core: NewCore(), now: 1, set: map[*Pool]Settings{}, opening: map[*Pool]int{},
 		queued: map[*Waiter]*Pool{}, held: map[*Conn]*Waiter{}, pool: map[*Conn]*Pool{},
+		pausedAt: map[*Pool]int64{}, asked: map[*Waiter]int64{}, paused: map[*Waiter]int64{},
 	}
 	perDatabase, perServer := drawCaps(t)
 	for i := range rapid.IntRange(1, 3).Draw(t, "pools") {
@@ -88,8 +94,18 @@ func (w *world) alive(which func(*Pool) bool) (n int) {
 
 // step gives the Core an event and carries its actions out. back is a connection that the event gives back.
 func (w *world) step(ev Event, back *Conn) {
+	var quiet *Pool
 	for _, a := range w.core.Step(w.now, ev, nil) {
+		if w.isPaused(a.Pool) && (a.Kind == Grant || a.Kind == Open) {
+			w.t.Fatal("a paused pool lends or opens")
+		}
 		switch a.Kind {
+		case Quiet:
+			if quiet != nil {
+				w.t.Fatal("quiet twice")
+			}
+			quiet = a.Pool
+			w.told++
 		case Grant:
 			if who := w.held[a.Conn]; who != nil && a.Conn != back {
 				w.t.Fatalf("granted twice: to %v and %v", who.Owner, a.Waiter.Owner)
@@ -120,6 +136,9 @@ func (w *world) step(ev Event, back *Conn) {
 	}
 	if back != nil {
 		w.held[back] = nil
+	}
+	if quiet != nil && (!w.isPaused(quiet) || w.alive(func(p *Pool) bool { return p == quiet }) > 0) {
+		w.t.Fatal("said to be quiet, but it is not paused or has connections")
 	}
 	check(w.t, w.core)
 }
@@ -178,6 +197,7 @@ func (w *world) acquire(t *rapid.T) {
 		t.Skip("queued")
 	}
 	w.queued[who] = p
+	who.Paused, w.paused[who], w.asked[who] = 0, 0, max(w.now, w.core.now)
 	class := w.bestClass(p, who)
 	w.step(Event{Kind: Acquire, Pool: p, Waiter: who}, nil)
 	if class >= 0 && w.queued[who] != nil {
@@ -279,6 +299,51 @@ func (w *world) resize(t *rapid.T) {
 	}
 }
 
+func (w *world) isPaused(p *Pool) bool { _, is := w.pausedAt[p]; return is }
+
+// pause pauses a pool, again at times: it must be quiet when nothing of it is alive but what was idle.
+func (w *world) pause(t *rapid.T) {
+	p := draw(t, w.pools, "pool")
+	if !w.isPaused(p) {
+		w.pausedAt[p] = max(w.now, w.core.now)
+	}
+	busy := w.opening[p]
+	for _, c := range w.conns(true) {
+		if w.pool[c] == p {
+			busy++
+		}
+	}
+	if told := w.stepTold(Event{Kind: Pause, Pool: p}); told != (busy == 0) {
+		t.Fatalf("%d connections in use, quiet: %v", busy, told)
+	}
+}
+
+// stepTold is step for an event after which a pool may be quiet; it tells whether it is.
+func (w *world) stepTold(ev Event) bool {
+	before := w.told
+	w.step(ev, nil)
+	return w.told != before
+}
+
+func (w *world) resume(t *rapid.T) {
+	p := draw(t, w.pools, "pool")
+	now := max(w.now, w.core.now)
+	if at, is := w.pausedAt[p]; is {
+		for who, q := range w.queued {
+			if q == p {
+				w.paused[who] += now - max(at, w.asked[who])
+			}
+		}
+	}
+	delete(w.pausedAt, p)
+	w.step(Event{Kind: Resume, Pool: p}, nil)
+	for who, q := range w.queued {
+		if got := int64(who.pausedFor(now)); q == p && got != w.paused[who] {
+			t.Fatalf("paused for %d, want %d", got, w.paused[who])
+		}
+	}
+}
+
 // TestProperties: random events, everything in check_test.go after each, and nothing left at the end.
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -286,6 +351,7 @@ func TestProperties(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire": w.acquire, "acquire again": w.acquire, "login": w.login, "login again": w.login, "release": w.release,
 			"discard": w.discard, "lose": w.lose, "cancel": w.cancel, "tick": w.tick, "resize": w.resize,
+			"pause": w.pause, "resume": w.resume,
 		})
 		w.finish()
 	})

@@ -49,6 +49,7 @@ type Stats struct {
 	OldestWait time.Duration // of the waiter that waits longest, at the time of the latest Step; 0 without waiters
 	RetryIn    time.Duration // until the next login may be tried, at the time of the latest Step; 0 = now
 	LastError  error         // why the latest login failed; nil when it succeeded or there was none
+	Paused     bool
 }
 
 // Stats returns a snapshot of every pool, all of the same moment, in the order in which they were made.
@@ -63,6 +64,7 @@ func (s *Set) Stats() []Stats {
 			Idle: p.conns.all.len, Leased: p.leased, Opening: p.opening, Waiters: p.waiting.len,
 			RetryIn:   time.Duration(max(0, p.retryAt-c.now)),
 			LastError: p.lastErr,
+			Paused:    p.paused,
 		}
 		if w := p.waiting.first(); w != nil {
 			all[i].OldestWait = time.Duration(c.now - w.since)
@@ -79,6 +81,13 @@ func (s *Set) Withdraw(w *Waiter) (queued bool) {
 	queued = w.pool != nil
 	s.core.cancel(w)
 	return queued
+}
+
+// PausedFor returns how much of w's waiting its pool was paused, until now, and whether it is.
+func (s *Set) PausedFor(w *Waiter, now int64) (d time.Duration, paused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return w.pausedFor(now), w.pool != nil && w.pool.paused
 }
 
 // Usage returns how many connections of p are on loan and how many it may have; down is why the latest login failed when

@@ -65,7 +65,7 @@ func (p *Pool) deadline(now int64) int64 {
 	}
 	earlier(p.retryAt) // for those who will have come by then
 	earlier(p.reserveDeadline())
-	if p.total() < p.set.Min {
+	if p.total() < p.set.Min && !p.paused {
 		earlier(max(p.retryAt, now+capRetry))
 	}
 	return at

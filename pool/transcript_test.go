@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the expected actions in testdat
 // TestTranscripts plays testdata/*.txt. A line is a command; the lines behind it that begin with "-> " are the actions
 // that must follow, in order. Empty lines and those that begin with # are left alone.
 //
-//	pool P [db=D] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N]
+//	pool P [db=D] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N] [paused=yes]
 //	resize P ...                     the same settings; those not named keep their value
 //	acquire W IDENTITY [loop=N] [pool=P]
 //	cancel W
@@ -29,6 +29,8 @@ var update = flag.Bool("update", false, "rewrite the expected actions in testdat
 //	tick [+T]                        time passes, then a Tick
 //	wait +T                          time passes, no event
 //	next                             when the next Tick is useful, from now
+//	pause P | resume P
+//	paused W                         how long its pool was paused while it waited
 //	drain
 //	stats
 func TestTranscripts(t *testing.T) {
@@ -129,6 +131,9 @@ func (p *player) command(f []string) (answer []string) {
 		return []string{p.next()}
 	case "stats":
 		return p.stats()
+	case "paused":
+		d, _ := p.set.PausedFor(p.waiters[f[1]], p.now)
+		return []string{d.String()}
 	case "acquire":
 		ev = p.acquire(f)
 	case "cancel":
@@ -155,6 +160,10 @@ func (p *player) command(f []string) (answer []string) {
 		ev = Event{Kind: Resize, Pool: p.pools[f[1]], Settings: p.settings[f[1]]}
 	case "retire":
 		ev = Event{Kind: Retire, Pool: p.pools[f[1]]}
+	case "pause":
+		ev = Event{Kind: Pause, Pool: p.pools[f[1]]}
+	case "resume":
+		ev = Event{Kind: Resume, Pool: p.pools[f[1]]}
 	case "drain":
 		ev = Event{Kind: Drain}
 	default:
@@ -181,6 +190,8 @@ func (p *player) action(a Action) string {
 		return text
 	case Reject:
 		return fmt.Sprintf("reject %v: %v", a.Waiter.Owner, a.Err)
+	case Quiet:
+		return "quiet " + p.name(a.Pool)
 	case Open:
 		return fmt.Sprintf("open %s loop=%d", p.name(a.Pool), a.Loop)
 	default:
@@ -215,6 +226,7 @@ func (p *player) acquire(f []string) Event {
 		p.waiters[f[1]] = w
 	}
 	if w.pool == nil {
+		w.Paused = 0
 		w.Identity, w.Loop = f[2], number(option(f[3:], "loop", "0"))
 	}
 	return Event{Kind: Acquire, Pool: p.pools[option(f[3:], "pool", p.first)], Waiter: w}
@@ -241,6 +253,9 @@ func (p *player) next() string {
 
 func (p *player) stats() (lines []string) {
 	for _, s := range p.set.Stats() {
+		if s.Paused {
+			lines = append(lines, s.Key.Tier+" is paused")
+		}
 		lines = append(lines, fmt.Sprintf("%s size=%d+%d idle=%d leased=%d opening=%d waiters=%d oldest=%v retry=%v err=%v",
 			s.Key.Tier, s.Size, s.Reserve, s.Idle, s.Leased, s.Opening, s.Waiters, s.OldestWait, s.RetryIn, s.LastError))
 	}
@@ -274,6 +289,8 @@ func parse(s Settings, f []string) Settings {
 			s.PerServer = n
 		case "perdb":
 			s.PerDatabase = n
+		case "paused":
+			s.Paused = value == "yes"
 		case "db":
 		default:
 			panic("unknown setting " + key)
