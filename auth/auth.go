@@ -19,9 +19,17 @@ type Decision struct {
 	Groups   []string
 	Asked    string // the tier that was asked for; "" when none was
 	Tier     *config.Tier
-	Role     string // the role the session runs as; "" = the login itself
+	Role     string // the role the session runs as; "" = the login itself. With isolation "login" it is the login too
 	Grant    *config.Grant
 	Expires  time.Time          // when access ends; zero: never
 	Limits   config.GrantLimits // strictest of the tier's and the grant's
 	Timeouts config.Timeouts    // strictest of global, tier's and grant's
+}
+
+// Login is the PostgreSQL role that the session's server connections are logged in as.
+func (d *Decision) Login() string {
+	if d.Tier.LogsInAsRole() {
+		return d.Role
+	}
+	return d.Tier.Login
 }

@@ -163,16 +163,18 @@ func (v *verdict) deciding() *config.Deny {
 func (e *Explanation) allowed(v *verdict) {
 	d, t := e.Decision, e.Decision.Tier
 	e.line("decision", "tier %s, %s; granted at %s", t.Name, v.chosen, d.Grant.Pos.Short())
-	e.line("login", "%s (%s: %s)", t.Login, t.Pos.Short(), t.Source)
+	e.login(v)
 	switch {
 	case t.Overridden:
 		e.line("override", "%s is in force: it replaced the whole credential", t.OverrideEnv)
 	case t.OverrideEnv != "":
 		e.line("override", "%s is not set", t.OverrideEnv)
 	}
-	if d.Role != "" {
+	switch {
+	case t.LogsInAsRole(): // said already
+	case d.Role != "":
 		e.line("role", "%s (%s)", d.Role, v.madeOf())
-	} else {
+	default:
 		e.line("role", "%s (the login itself)", t.Login)
 	}
 	e.line("server", "%s, database %s, sslmode %s", strings.Join(t.Endpoints(), ", "), t.DBName, t.SSLMode)
@@ -189,8 +191,36 @@ func (e *Explanation) allowed(v *verdict) {
 	}
 }
 
+// login says as whom the server connections are logged in, and with what.
+func (e *Explanation) login(v *verdict) {
+	d, t := e.Decision, e.Decision.Tier
+	if !t.LogsInAsRole() {
+		e.line("login", "%s (%s: %s)", t.Login, t.Pos.Short(), t.Source)
+		return
+	}
+	e.line("login", "%s, the role of the session itself (%s)", d.Role, v.madeOf())
+	var with []string
+	if t.CertTemplate != nil {
+		path, err := t.CertTemplate.Fill(d.Identity, d.Role)
+		if err != nil {
+			path = "none: " + err.Error()
+		}
+		with = append(with, "certificate "+path)
+	}
+	switch identity := v.subject.identity; {
+	case len(identity.Passwords) > 0:
+		with = append(with, "the identity's password at "+identity.Pos.Short())
+	case len(identity.Verifiers) > 0:
+		with = append(with, "SCRAM pass-through: what the client proves, where PostgreSQL has the identity's verifier")
+	}
+	e.line("with", "%s", orNone(strings.Join(with, "; if asked for a password, ")))
+}
+
 func poolSize(p config.Pool) string {
 	s := fmt.Sprintf("size %d", p.Size)
+	if p.PerIdentity > 0 {
+		s += fmt.Sprintf(" for all identities, %d for each", p.PerIdentity)
+	}
 	if p.Min > 0 {
 		s += fmt.Sprintf(", min %d", p.Min)
 	}

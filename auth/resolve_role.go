@@ -29,9 +29,22 @@ func (v *verdict) assume() {
 		v.refuseRole("cannot run as role %q on database %q: the name %s", role, v.database.Name, config.BadRole(role))
 	case template.PerSession() && role == tier.Login:
 		v.refuseRole("cannot run as role %q on database %q: it is the login of the tier, which everybody shares", role, v.database.Name)
+	case tier.LogsInAsRole() && v.otherLogin(role) != "":
+		v.refuseRole("cannot log in as %q on database %q: it is the login of tier %q", role, v.database.Name, v.otherLogin(role))
 	default:
 		v.role = role
 	}
+}
+
+// otherLogin returns the tier of the database that has role for its login, "" when none has: whoever logs in as themselves
+// must not come in through another tier's door.
+func (v *verdict) otherLogin(role string) string {
+	for _, name := range config.Tiers() {
+		if t := v.database.Tiers[name]; t != nil && t.Login == role {
+			return name
+		}
+	}
+	return ""
 }
 
 // grantRoles is what {role} stands for: the one role of the grants that give the tier. several lists them when they do not

@@ -124,6 +124,12 @@ func (d *decoder) checkFiles() {
 		}
 		_, _ = t.readable("sslcert", tier.SSLCert)
 		_, _ = t.readKey("sslkey", tier.SSLKey)
+		if c := tier.CertTemplate; c != nil && c.Fixed() { // the others are read when their identities come
+			_, _ = t.readable("sslcert", c.text)
+		}
+		if k := tier.KeyTemplate; k != nil && k.Fixed() {
+			_, _ = t.readKey("sslkey", k.text)
+		}
 	}
 }
 

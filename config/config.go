@@ -73,6 +73,10 @@ type Tier struct {
 	Passwords []string // as resolved at load; several while rotating; none with SSLCert or trust
 	SSLCert   string   // files; client certificate towards the server
 	SSLKey    string
+	// With isolation "login" there is none of these: CertTemplate and KeyTemplate are the files of each session's own
+	// certificate, nil when identities log in by password.
+	CertTemplate *PathTemplate
+	KeyTemplate  *PathTemplate
 	// Host, port, dbname and sslmode as they are in force: from Server and Database, or whole from url / override_env.
 	Hosts       []string
 	Port        uint16
@@ -102,6 +106,7 @@ type Tier struct {
 type Pool struct {
 	Mode         string
 	Size         int           // default 20
+	PerIdentity  int           // isolation "login": of one identity, default 2, where Size is of the whole tier; 0 otherwise
 	Min          int           // kept open; default 0
 	Reserve      int           // opened above Size after a client waited ReserveAfter; default 0
 	ReserveAfter time.Duration // default 5s

@@ -8,6 +8,10 @@ import (
 // credential fills in what the tier logs in with: the override when its variable is set and not empty, whole and without
 // a look at the rest; otherwise url; otherwise login with password or certificate on the database's server.
 func (d *decoder) credential(tier *Tier, t *table) {
+	if tier.LogsInAsRole() {
+		d.ownCredential(tier, t)
+		return
+	}
 	tier.OverrideEnv = t.str("override_env")
 	d.credentialKeys(tier, t)
 	passwords, url := t.secrets("password"), t.secrets("url")
@@ -81,10 +85,18 @@ func (d *decoder) credentialKeys(tier *Tier, t *table) {
 		d.failf(t.keyAt("password"), "tier %s has both a password and a certificate; keep one", name)
 	case !t.has("login"):
 		d.failf(tier.Pos, `tier %s has no login; write login = ".."`, name)
-	case cert && !t.has("sslkey"):
-		d.failf(t.keyAt("sslcert"), `tier %s has "sslcert" without "sslkey"`, name)
-	case cert && !t.has("sslcert"):
-		d.failf(t.keyAt("sslkey"), `tier %s has "sslkey" without "sslcert"`, name)
+	default:
+		d.certPair(tier, t)
+	}
+}
+
+// certPair checks that a certificate has a key and a key a certificate.
+func (d *decoder) certPair(tier *Tier, t *table) {
+	switch cert, key := t.has("sslcert"), t.has("sslkey"); {
+	case cert && !key:
+		d.failf(t.keyAt("sslcert"), `tier %s has "sslcert" without "sslkey"`, tier)
+	case key && !cert:
+		d.failf(t.keyAt("sslkey"), `tier %s has "sslkey" without "sslcert"`, tier)
 	}
 }
 

@@ -57,7 +57,7 @@ func (d *decoder) role(tier *Tier, t *table) {
 	known := map[string]string{placeDatabase: tier.Database.Name, placeTier: tier.Name}
 	maps.Copy(known, tier.Database.Vars)
 	template := &RoleTemplate{text: text, parts: bind(parts, known)}
-	if !d.places(t, template, tier.Database) {
+	if !d.places(t, "role", text, template.parts, tier.Database) {
 		return
 	}
 	if bad := template.bad(); bad != "" {
@@ -70,17 +70,17 @@ func (d *decoder) role(tier *Tier, t *table) {
 	}
 }
 
-// places says whether all placeholders are known that are left.
-func (d *decoder) places(t *table, template *RoleTemplate, db *Database) bool {
+// places says whether all placeholders are known that are left in the template text of a key.
+func (d *decoder) places(t *table, key, text string, parts []rolePart, db *Database) bool {
 	known := slices.Concat(reservedPlaces(), slices.Sorted(maps.Keys(db.Vars)))
 	ok := true
-	for _, p := range template.parts {
+	for _, p := range parts {
 		if p.name == "" || slices.Contains(reservedPlaces(), p.name) {
 			continue
 		}
 		ok = false
-		t.failf("role", "role %q: {%s} stands for nothing; known here: {%s}%s",
-			template.text, p.name, strings.Join(known, "}, {"), didYouMean(p.name, known))
+		t.failf(key, "%s %q: {%s} stands for nothing; known here: {%s}%s",
+			key, text, p.name, strings.Join(known, "}, {"), didYouMean(p.name, known))
 	}
 	return ok
 }

@@ -22,6 +22,9 @@ func (d *decoder) tier(db *Database, name string, t *table) {
 		Guard:           t.boolean("guard", false),
 		Settings:        t.settings(),
 	}
+	if missing(kindTier, "isolation", tier.Isolation) != nil {
+		tier.Isolation = defaultIsolation // reported
+	}
 	db.Tiers[name] = tier
 	d.where[tier] = t
 	d.role(tier, t)
@@ -31,6 +34,9 @@ func (d *decoder) tier(db *Database, name string, t *table) {
 		tier.own = s.timeouts(tier.own)
 	}
 	tier.Timeouts = d.cfg.Timeouts.Strictest(tier.own)
+	if tier.LogsInAsRole() && tier.own.ServerIdle == 0 {
+		tier.Timeouts.ServerIdle = strictest(tier.Timeouts.ServerIdle, defaultOwnIdle)
+	}
 	if s := t.sub("limits", kindTierLimits); s != nil {
 		tier.Limits = s.grantLimits()
 	}
@@ -39,12 +45,20 @@ func (d *decoder) tier(db *Database, name string, t *table) {
 
 func (d *decoder) pool(tier *Tier, t *table) {
 	p := Pool{Mode: poolModeFor(tier.Name), Size: defaultPoolSize, ReserveAfter: defaultReserveAfter}
+	if tier.LogsInAsRole() {
+		p.PerIdentity = defaultPerIdentity
+	}
 	if s := t.sub("pool", kindPool); s != nil {
 		p.Mode = s.word("mode", p.Mode, "session", "transaction")
 		p.Size = s.integer("size", p.Size, 1, 10_000)
 		p.Min = s.integer("min", 0, 0, 10_000)
 		p.Reserve = s.integer("reserve", 0, 0, 10_000)
 		p.ReserveAfter = s.duration("reserve_after", p.ReserveAfter)
+		if tier.LogsInAsRole() {
+			d.ownPool(&p, s)
+		} else if s.has("per_identity") {
+			s.failf("per_identity", `pool per_identity is for isolation = "login"; elsewhere identities share the pool`)
+		}
 		if p.Min > p.Size {
 			s.failf("min", "pool min = %d is more than its size = %d", p.Min, p.Size)
 		}
@@ -59,8 +73,8 @@ func (d *decoder) pool(tier *Tier, t *table) {
 func (d *decoder) isolation(tier *Tier, t *table) {
 	template := tier.RoleTemplate
 	fixed := template != nil && !strings.Contains(template.text, "{")
-	if tier.Isolation == "shared" && (fixed || !t.has("role")) {
-		t.failf("isolation", `isolation = "shared" is for sessions whose roles differ; write role = "{identity}", or leave isolation out`)
+	if tier.Isolation != defaultIsolation && (fixed || !t.has("role")) {
+		t.failf("isolation", `isolation = %q is for sessions whose roles differ; write role = "{identity}", or leave isolation out`, tier.Isolation)
 	}
 	if !tier.Guard || missing(kindTier, "guard", true) != nil {
 		return

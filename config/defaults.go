@@ -11,6 +11,8 @@ const (
 	defaultSSLMode      = "prefer"
 	defaultPoolSize     = 20
 	defaultReserveAfter = 5 * time.Second
+	defaultPerIdentity  = 2
+	defaultOwnIdle      = time.Minute // server_idle of tiers with isolation = "login": an identity that is away holds no place
 	defaultIsolation    = "role"
 	defaultState        = "pin"
 	defaultMaxPrepared  = 200

@@ -52,7 +52,13 @@ func databaseLeaves(db *Database) []leaf {
 }
 
 func tierLeaves(t *Tier) []leaf {
-	role, url := "", ""
+	role, url, cert, key := "", "", t.SSLCert, t.SSLKey
+	if t.CertTemplate != nil {
+		cert = t.CertTemplate.text
+	}
+	if t.KeyTemplate != nil {
+		key = t.KeyTemplate.text
+	}
 	if t.RoleTemplate != nil {
 		role = t.RoleTemplate.text
 	}
@@ -67,8 +73,8 @@ func tierLeaves(t *Tier) []leaf {
 		{"password", list(t.Passwords), Live, true},
 		{"url", text(url), Live, false},
 		{"override_env", text(t.OverrideEnv), Live, false},
-		{"sslcert", text(t.SSLCert), Live, false},
-		{"sslkey", text(t.SSLKey), Live, false},
+		{"sslcert", text(cert), Live, false},
+		{"sslkey", text(key), Live, false},
 		{"role", text(role), Live, false},
 		{"isolation", text(t.Isolation), NewSessions, false},
 		{"guard", strconv.FormatBool(t.Guard), NewSessions, false},
@@ -79,9 +85,14 @@ func tierLeaves(t *Tier) []leaf {
 }
 
 func poolLeaves(p *Pool) []leaf {
+	perIdentity := ""
+	if p.PerIdentity != 0 {
+		perIdentity = strconv.Itoa(p.PerIdentity)
+	}
 	return []leaf{
 		{"mode", text(p.Mode), NewSessions, false},
 		{"size", strconv.Itoa(p.Size), Live, false},
+		{"per_identity", perIdentity, Live, false},
 		{"min", strconv.Itoa(p.Min), Live, false},
 		{"reserve", strconv.Itoa(p.Reserve), Live, false},
 		{"reserve_after", FormatDuration(p.ReserveAfter), Live, false},

@@ -36,7 +36,7 @@ var keys = map[kind][]string{
 	kindDatabase: {"server", "dbname", "default_tier", "vars", "tiers"},
 	kindTier: {"login", "password", "url", "override_env", "sslcert", "sslkey", "role", "isolation", "guard",
 		"session_state", "max_prepared_statements", "accept_superuser", "settings", "pool", "timeouts", "limits"},
-	kindPool: {"mode", "size", "min", "reserve", "reserve_after"},
+	kindPool: {"mode", "size", "per_identity", "min", "reserve", "reserve_after"},
 	kindTierTimeouts: {"query_wait", "query_wait_notify", "client_idle", "idle_transaction", "query", "transaction", "server_connect",
 		"server_login_retry", "server_idle", "server_lifetime", "cancel_wait"},
 	kindTierLimits:    {"session", "connections"},

@@ -125,7 +125,6 @@ func TestIsolationAndGuard(t *testing.T) {
 		{`isolation = "shared"` + "\n" + `role = "{identity}"` + "\n" + `pool = { min = 3 }`, ""},
 		{`isolation = "shared"`, `isolation = "shared" is for sessions whose roles differ`},
 		{`isolation = "shared"` + "\n" + `role = "app"`, `isolation = "shared" is for sessions whose roles differ`},
-		{`isolation = "login"`, ""},
 		{`isolation = "none"`, `write one of: role, shared, login`},
 		{`guard = true`, "nothing to guard"},
 		{`guard = true` + "\n" + `role = "app"`, ""},

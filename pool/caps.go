@@ -4,7 +4,8 @@ import "time"
 
 // A cap bounds the server connections of several pools together.
 const (
-	perDatabase = iota // all pools with the same Key.Database
+	perTier     = iota // all pools with the same Key.Database and Key.Tier
+	perDatabase        // all pools with the same Key.Database
 	perServer          // all pools with the same Settings.Server
 	numCaps
 )
@@ -21,15 +22,23 @@ type domain struct {
 	blocked list[Pool] // pools that want to log in and may not, in the order in which they get the next chance
 }
 
+// domainKey names a domain among those of its kind.
+type domainKey struct {
+	database string // or the server
+	tier     string
+}
+
 // capacity returns the pool's cap of kind i and the name of its domain; 0 when it has none.
-func (p *Pool) capacity(i int) (name string, limit int) {
-	if i == perDatabase {
-		return p.Key.Database, p.set.PerDatabase
+func (p *Pool) capacity(i int) (of domainKey, limit int) {
+	switch {
+	case i == perTier:
+		return domainKey{p.Key.Database, p.Key.Tier}, p.set.PerTier
+	case i == perDatabase:
+		return domainKey{database: p.Key.Database}, p.set.PerDatabase
+	case p.set.Server == "":
+		return domainKey{}, 0
 	}
-	if p.set.Server == "" {
-		return "", 0
-	}
-	return p.set.Server, p.set.PerServer
+	return domainKey{database: p.set.Server}, p.set.PerServer
 }
 
 // count books n connections more or less with the pool's domains.
@@ -65,7 +74,7 @@ func (c *Core) makeRoom(p *Pool) *domain {
 			return d // nothing is closed in the one domain for nothing
 		}
 	}
-	// The database's first: such a connection usually is one of the server's as well.
+	// The smallest domain's first: such a connection is one of the larger ones as well.
 	for i, d := range p.domains {
 		for p.full(i) {
 			victim := d.idle.last()
@@ -134,16 +143,21 @@ func (c *Core) firstBlocked(d *domain) *Pool {
 	return nil
 }
 
-// mustYield tells whether p should give up a connection although it has waiters itself, because a pool under the same
+// mustYield tells whether cn's pool p should give it up although it has waiters itself, because a pool under the same
 // cap has waited for long and has fewer. Without it a busy pool that took the whole cap would keep it for ever. It ends
-// when both have equally many, so nothing goes back and forth.
-func (c *Core) mustYield(p *Pool) bool {
+// when both have equally many, so nothing goes back and forth; only where there are more busy pools than places do they
+// take turns, as identities do that have a pool each, and a turn is not so short that all of it is logging in.
+func (c *Core) mustYield(cn *Conn) bool {
+	p := cn.pool
 	for _, d := range p.domains {
 		if d == nil || d.blocked.len == 0 {
 			continue
 		}
 		q := c.firstBlocked(d)
-		if q != nil && q != p && c.now-q.waiting.first().since >= yieldAfter && p.total() > q.total()+1 {
+		if q == nil || q == p || c.now-q.waiting.first().since < yieldAfter {
+			continue
+		}
+		if p.total() > q.total()+1 || q.total() == 0 && c.now-cn.born >= yieldAfter {
 			return true
 		}
 	}
@@ -174,7 +188,7 @@ func (c *Core) configure(p *Pool, s Settings) {
 			continue
 		}
 		for n := p.conns.all.front; n != nil; n = n.next {
-			d.idle.remove(&n.owner.links[inDatabase+i])
+			d.idle.remove(&n.owner.links[inCap+i])
 		}
 	}
 	p.set = s
@@ -186,7 +200,7 @@ func (c *Core) configure(p *Pool, s Settings) {
 		// They come to the front in their own order, before those of other pools: the order across pools is right
 		// again once each of them has been used.
 		for n := p.conns.all.back; n != nil; n = n.prev {
-			p.domains[i].idle.pushFront(&n.owner.links[inDatabase+i], n.owner)
+			p.domains[i].idle.pushFront(&n.owner.links[inCap+i], n.owner)
 		}
 	}
 	p.count(p.total())
@@ -194,14 +208,14 @@ func (c *Core) configure(p *Pool, s Settings) {
 
 // domain returns p's domain of kind i, nil when p has no such cap.
 func (c *Core) domain(i int, p *Pool) *domain {
-	name, limit := p.capacity(i)
+	of, limit := p.capacity(i)
 	if limit <= 0 {
 		return nil
 	}
-	d := c.caps[i][name]
+	d := c.caps[i][of]
 	if d == nil {
 		d = &domain{}
-		c.caps[i][name] = d
+		c.caps[i][of] = d
 	}
 	d.limit = limit
 	return d

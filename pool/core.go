@@ -14,7 +14,7 @@ var errDraining = pgerr.Fatal(pgerr.CannotConnectNow, "pgtier is shutting down")
 type Core struct {
 	pools    map[Key]*Pool
 	order    []*Pool // as they were made
-	caps     [numCaps]map[string]*domain
+	caps     [numCaps]map[domainKey]*domain
 	heap     dueHeap
 	draining bool
 
@@ -31,7 +31,7 @@ type Core struct {
 func NewCore() *Core {
 	c := &Core{pools: make(map[Key]*Pool), loops: 1}
 	for i := range c.caps {
-		c.caps[i] = make(map[string]*domain)
+		c.caps[i] = make(map[domainKey]*domain)
 	}
 	return c
 }
@@ -143,7 +143,7 @@ func (c *Core) released(cn *Conn) {
 	}
 	c.sawLoop(cn.Loop)
 	p := cn.pool
-	if c.mustYield(p) {
+	if c.mustYield(cn) {
 		c.close(cn)
 		c.settle(p)
 		c.openForWaiters(p)

@@ -7,9 +7,8 @@ const (
 	onLoop            // those of one loop
 	ofIdentity        // those of one identity
 	ofBoth            // those of one identity on one loop
-	inDatabase        // all of the database, when it has a cap
-	inServer          // all of the server, when it has a cap
-	numIndexes
+	inCap             // all of each domain that has a cap, by its kind
+	numIndexes = inCap + numCaps
 )
 
 // maxLoops bounds Waiter.Loop and Conn.Loop: lists are indexed by them.
@@ -84,7 +83,7 @@ func (p *Pool) putIdle(c *Conn, now int64) {
 	who.loops[c.loop].pushFront(&c.links[ofBoth], c)
 	for i, d := range p.domains {
 		if d != nil {
-			d.idle.pushFront(&c.links[inDatabase+i], c)
+			d.idle.pushFront(&c.links[inCap+i], c)
 		}
 	}
 	p.file(who)
@@ -99,7 +98,7 @@ func (p *Pool) takeIdle(c *Conn) {
 	who.loops[c.loop].remove(&c.links[ofBoth])
 	for i, d := range p.domains {
 		if d != nil {
-			d.idle.remove(&c.links[inDatabase+i])
+			d.idle.remove(&c.links[inCap+i])
 		}
 	}
 	c.state, c.who = leased, nil

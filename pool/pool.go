@@ -16,6 +16,7 @@ type Key struct {
 	Database string // as clients say it
 	Tier     string
 	Role     string // "" = the login itself
+	Identity string // whose own credential logs in, and who alone has its connections; "" = the tier's, for all of them
 }
 
 // Settings of one pool. Zero durations mean "off"; Size is at least 1.
@@ -29,6 +30,7 @@ type Settings struct {
 	LoginRetry     time.Duration // pause after a failed login before the next attempt; less than 100 ms counts as 100 ms
 	Server         string        // cap domain "per server"; "" = none
 	PerServer      int           // cap over all pools with the same Server; 0 = none
+	PerTier        int           // cap over all pools with the same Key.Database and Key.Tier; 0 = none
 	PerDatabase    int           // cap over all pools with the same Key.Database; 0 = none
 	Paused         bool          // begin as after Pause; looked at when the pool is made only
 }

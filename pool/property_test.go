@@ -23,6 +23,7 @@ type world struct {
 	pool    map[*Conn]*Pool
 	order   []*Conn      // alive, as they were opened
 	limit   [numCaps]int // the caps that were configured last
+	perTier map[string]int
 
 	told     int             // how often a pool was said to be quiet
 	pausedAt map[*Pool]int64 // of the paused ones
@@ -33,14 +34,13 @@ type world struct {
 func newWorld(t *rapid.T) *world {
 	w := &world{
 		t: t, core: NewCore(), now: 1, set: map[*Pool]Settings{}, opening: map[*Pool]int{},
-		queued: map[*Waiter]*Pool{}, held: map[*Conn]*Waiter{}, pool: map[*Conn]*Pool{},
+		perTier: map[string]int{}, queued: map[*Waiter]*Pool{}, held: map[*Conn]*Waiter{}, pool: map[*Conn]*Pool{},
 		pausedAt: map[*Pool]int64{}, asked: map[*Waiter]int64{}, paused: map[*Waiter]int64{},
 	}
-	perDatabase, perServer := drawCaps(t)
-	for i := range rapid.IntRange(1, 3).Draw(t, "pools") {
-		s := drawSettings(t)
-		s.PerDatabase, s.PerServer = perDatabase, perServer
-		p := w.core.Pool(Key{Database: "EPMT", Tier: fmt.Sprint(i)}, s)
+	caps := drawCaps(t)
+	for i := range rapid.IntRange(1, 4).Draw(t, "pools") {
+		s := drawSettings(t).capped(caps)
+		p := w.core.Pool(Key{Database: "EPMT", Tier: fmt.Sprint(i / 2), Identity: fmt.Sprint(i % 2)}, s)
 		w.pools = append(w.pools, p)
 		w.configured(p, s)
 	}
@@ -62,13 +62,24 @@ func drawSettings(t *rapid.T) Settings {
 }
 
 // drawCaps draws what all pools have in common.
-func drawCaps(t *rapid.T) (perDatabase, perServer int) {
-	return rapid.IntRange(0, 4).Draw(t, "perdb"), rapid.IntRange(0, 4).Draw(t, "perserver")
+func drawCaps(t *rapid.T) (caps [numCaps]int) {
+	for i, name := range []string{perTier: "pertier", perDatabase: "perdb", perServer: "perserver"} {
+		caps[i] = rapid.IntRange(0, 4).Draw(t, name)
+	}
+	return caps
+}
+
+func (s Settings) capped(caps [numCaps]int) Settings {
+	s.PerTier, s.PerDatabase, s.PerServer = caps[perTier], caps[perDatabase], caps[perServer]
+	return s
 }
 
 // configured notes new settings. The caps of one pool hold for all that have such a cap.
 func (w *world) configured(p *Pool, s Settings) {
 	w.set[p] = s
+	if s.PerTier > 0 {
+		w.perTier[p.Key.Tier] = s.PerTier
+	}
 	if s.PerDatabase > 0 {
 		w.limit[perDatabase] = s.PerDatabase
 	}
@@ -148,6 +159,12 @@ func (w *world) checkCaps(p *Pool) {
 	s := w.set[p]
 	if n := w.alive(func(q *Pool) bool { return q == p }); n > s.Size+s.Reserve {
 		w.t.Fatalf("%d connections in a pool of %d+%d", n, s.Size, s.Reserve)
+	}
+	if s.PerTier > 0 {
+		inCap := func(q *Pool) bool { return q.Key.Tier == p.Key.Tier && w.set[q].PerTier > 0 }
+		if n := w.alive(inCap); n > w.perTier[p.Key.Tier] {
+			w.t.Fatalf("%d connections of a tier with %d", n, w.perTier[p.Key.Tier])
+		}
 	}
 	if s.PerDatabase > 0 {
 		inCap := func(q *Pool) bool { return q.Key.Database == p.Key.Database && w.set[q].PerDatabase > 0 }
@@ -290,10 +307,9 @@ func (w *world) tick(t *rapid.T) {
 
 // resize is a reload: all pools get new settings, one after the other.
 func (w *world) resize(t *rapid.T) {
-	perDatabase, perServer := drawCaps(t)
+	caps := drawCaps(t)
 	for _, p := range w.pools {
-		s := drawSettings(t)
-		s.PerDatabase, s.PerServer = perDatabase, perServer
+		s := drawSettings(t).capped(caps)
 		w.configured(p, s)
 		w.step(Event{Kind: Resize, Pool: p, Settings: s}, nil)
 	}

@@ -90,13 +90,17 @@ func (s *Set) PausedFor(w *Waiter, now int64) (d time.Duration, paused bool) {
 	return w.pausedFor(now), w.pool != nil && w.pool.paused
 }
 
-// Usage returns how many connections of p are on loan and how many it may have; down is why the latest login failed when
-// p has no connection at all, nil otherwise.
+// Usage returns how many connections of p are on loan and how many it may have, or, when a cap keeps it from having more, how
+// many all pools under that cap have and may have; down is why the latest login failed when p has no connection at all, nil
+// otherwise.
 func (s *Set) Usage(p *Pool) (leased, size int, down error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.conns.all.len+p.leased == 0 {
 		down = p.lastErr
+	}
+	if d := p.blockedOn; d != nil && p.total() < p.set.Size {
+		return d.total - d.idle.len, d.limit, down
 	}
 	return p.leased, p.set.Size, down
 }

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the expected actions in testdat
 // TestTranscripts plays testdata/*.txt. A line is a command; the lines behind it that begin with "-> " are the actions
 // that must follow, in order. Empty lines and those that begin with # are left alone.
 //
-//	pool P [db=D] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N] [paused=yes]
+//	pool P [db=D] [tier=T] [of=IDENTITY] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N] [pertier=N] [paused=yes]
 //	resize P ...                     the same settings; those not named keep their value
 //	acquire W IDENTITY [loop=N] [pool=P]
 //	cancel W
@@ -210,7 +210,7 @@ func (p *player) name(of *Pool) string {
 
 func (p *player) pool(name string, f []string) []string {
 	s := parse(Settings{Size: 1}, f)
-	key := Key{Database: option(f, "db", "EPMT"), Tier: name}
+	key := Key{Database: option(f, "db", "EPMT"), Tier: option(f, "tier", name), Identity: option(f, "of", "")}
 	if len(p.pools) == 0 {
 		p.first = name
 	}
@@ -291,7 +291,9 @@ func parse(s Settings, f []string) Settings {
 			s.PerDatabase = n
 		case "paused":
 			s.Paused = value == "yes"
-		case "db":
+		case "pertier":
+			s.PerTier = n
+		case "db", "tier", "of":
 		default:
 			panic("unknown setting " + key)
 		}
