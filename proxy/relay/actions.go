@@ -40,6 +40,10 @@ func (l *Loop) carry(a pool.Action) {
 		}
 	case pool.Grant:
 		l.grant(a)
+	case pool.Quiet:
+		if quiet := l.group.opt.Quiet; quiet != nil {
+			quiet(a.Pool)
+		}
 	}
 }
 
@@ -112,6 +116,8 @@ func (l *Loop) task(t *task) {
 		l.pool(t.event)
 	case taskListening, taskHeard, taskHubLost:
 		l.fromHub(t)
+	case taskAsk:
+		t.ask(l)
 	case taskDrain:
 		l.drain()
 	case taskStop:

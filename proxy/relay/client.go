@@ -265,7 +265,7 @@ func (l *Loop) timeout(s *socket) {
 	}
 	l.guard(s, func() {
 		l.begin()
-		l.step.Usage = l.usage(c.sess.Pool)
+		l.step.Usage = l.usage(c.sess)
 		c.sess.Expired(&l.step)
 		l.finish(c)
 	})
@@ -274,9 +274,10 @@ func (l *Loop) timeout(s *socket) {
 	}
 }
 
-func (l *Loop) usage(p *pool.Pool) session.Usage {
-	leased, size, down := l.group.opt.Pools.Usage(p)
+func (l *Loop) usage(s *session.Session) session.Usage {
+	leased, size, down := l.group.opt.Pools.Usage(s.Pool)
 	u := session.Usage{InUse: leased, Size: size}
+	u.PausedFor, u.Paused = l.group.opt.Pools.PausedFor(&s.Waiter, l.now)
 	if down != nil {
 		u.Down = publicError(down)
 	}

@@ -25,6 +25,7 @@ const (
 	taskListening                 // client, channel, err: the hub's answer
 	taskHeard                     // client, frames
 	taskHubLost                   // client
+	taskAsk                       // ask: to be called on the loop
 	taskDrain
 	taskStop
 )
@@ -34,6 +35,7 @@ type task struct {
 	client  *Client
 	channel string
 	frames  [][]byte
+	ask     func(*Loop)
 	server  *serverConn
 	pool    *pool.Pool
 	action  pool.Action

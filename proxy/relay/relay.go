@@ -69,6 +69,7 @@ type Options struct {
 	Log        *zap.Logger
 	CancelWait time.Duration                // how long a cancel request may hold its server connection back; 0 = 10s
 	Ended      func(*session.Session, *End) // called on the session's loop: must not block
+	Quiet      func(*pool.Pool)             // a paused pool has nothing left; called on a loop: must not block; nil = nobody asks
 }
 
 // End adds to a session's end what only the loop knows.
@@ -170,12 +171,19 @@ func (g *Group) Kill(c *Client, reason session.Reason, e *pgerr.Error) {
 	c.loop.post(task{do: taskKill, client: c, err: e, reason: reason})
 }
 
-// Tell tells the pools of an event that comes from outside: Resize, Retire.
+// Tell tells the pools of an event that comes from outside: Resize, Retire, Pause, Resume. Events are dealt with in the order
+// in which they are told.
 func (g *Group) Tell(ev pool.Event) {
 	g.loops[0].post(task{do: taskPool, event: ev})
 	if ev.Kind == pool.Retire {
 		g.hubs.Retire(ev.Pool)
 	}
+}
+
+// Reconnect replaces the pool's server connections as they come back. Unlike Retire it leaves the connection that listens
+// for the pool's clients: closing that would end those of them who listen.
+func (g *Group) Reconnect(p *pool.Pool) {
+	g.loops[0].post(task{do: taskPool, event: pool.Event{Kind: pool.Retire, Pool: p}})
 }
 
 // Drain ends every session as soon as it has no transaction, and returns when none is left or ctx ends.

@@ -21,6 +21,7 @@ type serverConn struct {
 	haunted bool  // one of them may arrive at any time: closed in place of being lent again
 	closeBy int64 // an orphan's time; 0 = it is none
 	failure error // why its socket does not work
+	opened  int64 // when it was handed to the relay, monotonic nanoseconds
 }
 
 // orphanTime is how long a server without a session may take to become clean.
@@ -221,6 +222,7 @@ func (l *Loop) open(p *pool.Pool, loop int) {
 			socket: socket{nc: conn.Net, tls: conn.TLS},
 			srv:    session.NewServer(p.Key, conn.PID, conn.Addr, conn.Params),
 			cancel: conn.Cancel,
+			opened: now(),
 		}
 		to.post(task{do: taskOpened, pool: p, server: v})
 	})

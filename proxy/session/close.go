@@ -20,6 +20,7 @@ const (
 	ReasonRefusedSettings Reason = "settings_refused"      // the server refused the client's startup parameters
 	ReasonRole            Reason = "role_refused"          // the role of the session may not be taken
 	ReasonShutdown        Reason = "shutdown"
+	ReasonKilled          Reason = "killed" // by an administrator
 	ReasonExpired         Reason = "access_ended"
 	ReasonTimeout         Reason = "timeout"
 	ReasonHubLost         Reason = "listener_lost"         // the connection that listens for it has ended

@@ -18,6 +18,7 @@ type deadlines struct {
 	idleTx      int64 // idle_transaction: since the last ReadyForQuery in a transaction
 	transaction int64 // transaction: since the lease began
 	notify      int64 // query_wait_notify: since the session began to wait
+	excused     int64 // how much later state is because the pool was paused while the session waited
 	access      int64 // the grant's limits.session or expires, whichever is earlier
 	accessWhy   string
 }
@@ -54,6 +55,7 @@ func (d *deadlines) enter(s *Session, next State, now int64) {
 	case Idle:
 		d.state = after(now, t.ClientIdle)
 	case Waiting:
+		d.excused = 0
 		d.state = after(now, t.QueryWait)
 		if !s.welcomed && d.login != 0 && (d.state == 0 || d.login < d.state) {
 			d.state = d.login
@@ -122,7 +124,7 @@ func (s *Session) Expired(st *Step) {
 	case due(d.access):
 		s.close(st, ReasonExpired, pgerr.Fatal(pgerr.AdminShutdown, "terminating connection: access to tier %q on %q ended (%s)",
 			s.Decision.Tier.Name, s.Decision.Tier.Database.Name, d.accessWhy))
-	case due(d.state):
+	case due(d.state) && !s.excuse(st):
 		s.stateExpired(st)
 	case due(d.notify):
 		d.notify = 0
@@ -136,8 +138,34 @@ func (s *Session) Expired(st *Step) {
 	}
 }
 
+// pausePoll is how often a session that has waited its time is looked at while its pool is paused. A client may be told up to
+// this much late that it has waited too long.
+const pausePoll = int64(250 * time.Millisecond)
+
+// excuse moves the end of waiting by what the pool was paused meanwhile. It reports whether the session may go on waiting.
+func (s *Session) excuse(st *Step) bool {
+	d := &s.deadlines
+	if s.state != Waiting {
+		return false
+	}
+	more := int64(st.Usage.PausedFor) - d.excused
+	d.excused += more
+	d.state += more
+	if !s.welcomed && d.login != 0 {
+		d.login += more
+	}
+	if st.Usage.Paused {
+		d.state = max(d.state, st.Now+pausePoll)
+	}
+	return d.state > st.Now
+}
+
 // waitNotice tells a client why it gets no answer yet.
 func waitNotice(s *Session, st *Step) *pgerr.Error {
+	if st.Usage.Paused {
+		return &pgerr.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("waiting: tier %q of database %q is paused by an administrator",
+			s.Decision.Tier.Name, s.Decision.Tier.Database.Name)}
+	}
 	return &pgerr.Error{Severity: "NOTICE", Code: "00000", Message: fmt.Sprintf("waiting for a free connection of tier %q (%s)",
 		s.Decision.Tier.Name, st.PoolInUse())}
 }
@@ -148,7 +176,7 @@ func (s *Session) stateExpired(st *Step) {
 		s.close(st, ReasonTimeout, pgerr.Fatal(pgerr.IdleSessionTimeout, "terminating connection due to idle-session timeout of pgtier"))
 	case Waiting:
 		e := pgerr.New(pgerr.TooManyConnections, "no free connection for tier %q after %v (%s)", s.Decision.Tier.Name,
-			time.Duration(st.Now-s.Counts.waitStart).Round(time.Millisecond), st.PoolInUse())
+			(time.Duration(st.Now-s.Counts.waitStart) - st.Usage.PausedFor).Round(time.Millisecond), st.PoolInUse())
 		if st.Usage.Down != nil {
 			e = st.Usage.Down
 		}

@@ -35,6 +35,7 @@ func (s *Session) Wake(st *Step) {
 func (s *Session) acquire(st *Step) {
 	s.become(Waiting, st.Now)
 	s.Counts.waitStart = st.Now
+	s.Waiter.Paused = 0
 	st.Do |= Acquire
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/pgtier/pgtier/proxy/pgerr"
 )
@@ -107,6 +108,9 @@ func (k *Sink) Bytes() []byte {
 type Usage struct {
 	InUse, Size int
 	Down        *pgerr.Error // why there is no server at all; nil when there are some
+
+	Paused    bool          // nothing is lent at present, whatever is free
+	PausedFor time.Duration // of the session's waiting, how long that was so
 }
 
 // PoolInUse returns "2 of 2 in use".

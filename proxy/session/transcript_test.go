@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 // from it. Empty lines and those that begin with # are left alone. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
-//	client C [identity=I] [session] [reject] [guard] [hub] [fresh] [at=S] [query_wait=T] [parameter=value]...
+//	client C [identity=I] [session] [reject] [guard] [hub] [fresh] [at=S] [query_wait=T] [notify=T] [login=T] [parameter=value]...
 //	          at: welcomed by S; fresh: like nobody before, so that a server has to be asked what it makes of C's settings
 //	C: FRAMES            the client sends (frames_test.go has the language)
 //	C@S: FRAMES          the same, and S is granted whenever it asks for a server
@@ -30,6 +30,7 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 //	reject C CODE "text"
 //	gone C|S             the socket has ended
 //	cancel C | drain C | kill C
+//	pause | resume       of the pool, for who waits already
 //	pass T               time passes, and what is due expires
 //	hub C channel [CODE] the hub listens to the channel for C, or cannot
 //	heard C channel payload... | lost C
@@ -98,6 +99,9 @@ type player struct {
 	index   int // of the present command
 
 	sentBytes int // by the present command
+
+	pausedAt int64         // since when the pool is paused; 0 = it is not
+	paused   time.Duration // how long it was
 }
 
 func newPlayer(t *testing.T) *player {
@@ -177,6 +181,10 @@ func (p *player) command(f []string) {
 		p.w.kill(p.clients[f[1]])
 	case "hub", "heard", "lost":
 		p.hub(p.clients[f[1]], f)
+	case "pause":
+		p.pausedAt, p.paused = p.w.now, 0
+	case "resume":
+		p.pausedAt, p.paused = 0, time.Duration(p.w.now-p.pausedAt)
 	case "pass":
 		p.pass(duration(f[1]))
 	case "full":
@@ -270,6 +278,10 @@ func (p *player) client(name string, words []string) {
 			opt.timeouts.ClientIdle = duration(value)
 		case "idle_transaction":
 			opt.timeouts.IdleTransaction = duration(value)
+		case "notify":
+			opt.timeouts.QueryWaitNotify = duration(value)
+		case "login":
+			opt.timeouts.Login = duration(value)
 		case "query":
 			opt.timeouts.Query = duration(value)
 		case "transaction":
@@ -298,7 +310,10 @@ func (p *player) pass(d time.Duration) {
 	for _, name := range sortedKeys(p.clients) {
 		if c := p.clients[name]; c.sess.Deadline() != 0 && c.sess.Deadline() <= p.w.now {
 			p.w.event(c, func(s *Session, st *Step) {
-				st.Usage = Usage{InUse: 2, Size: 2}
+				st.Usage = Usage{InUse: 2, Size: 2, Paused: p.pausedAt != 0, PausedFor: p.paused}
+				if p.pausedAt != 0 {
+					st.Usage.PausedFor += time.Duration(p.w.now - p.pausedAt)
+				}
 				s.Expired(st)
 			})
 		}
