@@ -44,7 +44,7 @@ func (s *Server) admit(snap *snapshot, c *startup.Client) {
 	}
 	client, err := s.relay.Adopt(c.Conn, c.TLS, session.Config{
 		ID: place.id, PID: place.pid, Secret: place.secret, Decision: c.Decision,
-		Pool: s.pool(c.Decision.Tier, c.Decision.Role), Startup: wanted, Profiles: s.profiles, Texts: s.texts, Roles: s.roles,
+		Pool: s.pool(c.Decision.Tier, c.Decision.Role), Startup: wanted, Profiles: s.profiles, Texts: s.texts, Roles: s.roles, Sequences: s.sequences,
 	})
 	if err != nil {
 		s.registry.leave(place.pid)

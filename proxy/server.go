@@ -32,15 +32,16 @@ import (
 
 // Server is one running pgtier.
 type Server struct {
-	log      *zap.Logger
-	snapshot atomic.Pointer[snapshot]
-	throttle *auth.Throttle
-	pools    *pool.Set
-	relay    *relay.Group
-	registry *registry
-	profiles *session.Profiles
-	texts    *session.Statements
-	roles    *session.Roles
+	log       *zap.Logger
+	snapshot  atomic.Pointer[snapshot]
+	throttle  *auth.Throttle
+	pools     *pool.Set
+	relay     *relay.Group
+	registry  *registry
+	profiles  *session.Profiles
+	texts     *session.Statements
+	sequences *session.Sequences
+	roles     *session.Roles
 
 	listeners []net.Listener
 	logins    sync.WaitGroup // accept loops and logins under way
@@ -55,7 +56,7 @@ type Server struct {
 func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		log: log, throttle: auth.NewThrottle(), pools: pool.NewSet(),
-		registry: newRegistry(), profiles: session.NewProfiles(), texts: session.NewStatements(),
+		registry: newRegistry(), profiles: session.NewProfiles(), texts: session.NewStatements(), sequences: session.NewSequences(),
 		roles: session.NewRoles(),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -32,6 +32,7 @@ const (
 	InsufficientPrivilege    = "42501"
 	TooManyConnections       = "53300"
 	ProgramLimitExceeded     = "54000"
+	NotInPrerequisiteState   = "55000" // object_not_in_prerequisite_state
 	QueryCanceled            = "57014"
 	AdminShutdown            = "57P01"
 	CannotConnectNow         = "57P03"

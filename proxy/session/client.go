@@ -142,7 +142,7 @@ func (s *Session) expect(k kind) verdict {
 // sync ends the client's batch.
 func (s *Session) sync() verdict {
 	v := s.srv
-	s.inBatch = false
+	s.inBatch, s.bound = false, false
 	v.skipToSync, s.unnamedHere = false, false
 	v.fifo.push(request{kind: kSync})
 	return pass

@@ -89,7 +89,7 @@ func (pg *fakePG) serve(n int) (any bool) {
 }
 
 func (pg *fakePG) die(why string) {
-	pg.out = appendError(pg.out, true, pgerr.ProtocolViolation, why)
+	pg.out = appendError(pg.out, true, pgerr.ProtocolViolation, why, "")
 	pg.died = true
 }
 
@@ -148,7 +148,7 @@ func (pg *fakePG) say(frames ...byte) {
 
 // fail is what elog.c and the error handler of PostgresMain do: the message, and the transaction is aborted.
 func (pg *fakePG) fail(e *fakeError) {
-	pg.out = appendError(pg.out, false, e.code, e.text)
+	pg.out = appendError(pg.out, false, e.code, e.text, "")
 	if pg.inTx {
 		pg.settings = pg.before
 		pg.before = nil

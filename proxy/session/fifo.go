@@ -45,18 +45,19 @@ const (
 type own byte
 
 const (
-	ownNone     own = iota
-	ownReset        // DISCARD ALL between identities or sessions
-	ownSettings     // the client's settings
-	ownRestore      // the same, behind a request of the client's that has changed them
-	ownRollback     // the transaction of a client that left
-	ownParse        // a statement that this server lacked
-	ownClose        // a statement evicted from this server
-	ownFacts        // what PostgreSQL's rules say about the role that the session is to take
-	ownRole         // SET ROLE
-	ownFence        // nothing: its answer shows that everything before it has been answered
-	ownQuestion     // what the settings are that the client may have changed
-	ownChannels     // which channels its LISTEN has come to
+	ownNone      own = iota
+	ownReset         // DISCARD ALL between identities or sessions
+	ownSettings      // the client's settings
+	ownRestore       // the same, behind a request of the client's that has changed them
+	ownRollback      // the transaction of a client that left
+	ownParse         // a statement that this server lacked
+	ownClose         // a statement evicted from this server
+	ownFacts         // what PostgreSQL's rules say about the role that the session is to take
+	ownRole          // SET ROLE
+	ownFence         // nothing: its answer shows that everything before it has been answered
+	ownQuestion      // what the settings are that the client may have changed
+	ownChannels      // which channels its LISTEN has come to
+	ownSequences     // DISCARD SEQUENCES
 )
 
 // request is one entry of the FIFO of outstanding requests.

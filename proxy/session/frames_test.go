@@ -18,7 +18,7 @@ import (
 //
 // From a server:
 //
-//	1 2 3 n s I c V   T  t   D ["value"]   C "tag"   Z I|T|E   E code ["text"]   FATAL code ["text"]   N ["text"]
+//	1 2 3 n s I c V   T  t   D ["value"]   C "tag"   Z I|T|E   E code ["text" ["routine"]]   FATAL code ["text"]   N ["text"]
 //	S name "value"    G  H   d "data"      A         K
 //
 // A name is a word, "" is the empty one. "ab"*3 is "ababab".
@@ -155,7 +155,7 @@ func (p *frameParser) server(word string) []byte {
 	case "Z":
 		return wire.AppendReadyForQuery(p.out, p.next()[0])
 	case "E", "FATAL":
-		return appendError(p.out, word == "FATAL", p.next(), p.maybe("it failed"))
+		return appendError(p.out, word == "FATAL", p.next(), p.maybe("it failed"), p.maybe(""))
 	case "N":
 		return (&pgerr.Error{Severity: "NOTICE", Code: "00000", Message: p.maybe("take note")}).AppendNotice(p.out)
 	case "S":
@@ -174,12 +174,15 @@ func (p *frameParser) server(word string) []byte {
 	panic("unknown server frame " + word)
 }
 
-func appendError(dst []byte, fatal bool, code, text string) []byte {
+func appendError(dst []byte, fatal bool, code, text, routine string) []byte {
 	e := pgerr.New(code, "%s", text)
 	if fatal {
 		e = e.AsFatal()
 	}
-	return e.Append(dst)
+	if routine == "" {
+		return e.Append(dst)
+	}
+	return frame(dst, 'E', "S", e.Severity, 0, "C", code, 0, "M", text, 0, "R", routine, 0, 0)
 }
 
 func dataRow(dst []byte, values ...string) []byte {

@@ -72,6 +72,9 @@ func (s *Session) link(st *Step) {
 	v := s.srv
 	v.Identity = s.Identity
 	probing := !s.welcomed
+	if !probing {
+		s.meetSequences(st)
+	}
 	if v.current != s.want {
 		wait := probing || v.current.hurries()
 		s.apply(st)
@@ -138,6 +141,7 @@ func (v *Server) ownEnded(st *Step, what own) {
 		s.probed(st)
 	case what == ownSettings && s.state == Preparing:
 		s.become(Linked, st.Now)
+	case what == ownSequences && s.state == Preparing: // the settings are under way behind it
 	case what == ownQuestion:
 		s.answered()
 		s.requestEnded(st)
@@ -219,7 +223,7 @@ func (s *Session) welcome(st *Step, p *Profile, name string) {
 // requestEnded is called at each ReadyForQuery of the client's, and of pgtier's own requests sent ahead of the client's:
 // the release rule.
 func (s *Session) requestEnded(st *Step) {
-	if s.state == Linked && s.srv.clean() && s.between() && (s.recall(st) || s.settleChannels(st) || (s.owesReady || !s.mayRelease()) && s.adjust(st)) {
+	if s.state == Linked && s.srv.clean() && s.between() && (s.recall(st) || s.settleChannels(st) || (s.owesReady || !s.mayRelease()) && s.adjust(st) || s.keepSequences(st)) {
 		return
 	}
 	s.payReady(st)

@@ -23,6 +23,8 @@ type note struct {
 	gone     string          // a prepared statement that it deallocates
 	forgets  bool            // it deallocates prepared statements
 	executes bool            // it runs a prepared statement by name
+	only     bool            // it is one statement
+	sequence bool            // it asks for the session's sequence values
 	channels channelNote
 }
 
@@ -30,7 +32,7 @@ type note struct {
 var remembered = sqlscan.KindsOf(sqlscan.Set, sqlscan.Reset, sqlscan.Discard, sqlscan.Deallocate, sqlscan.Execute,
 	sqlscan.Prepare, sqlscan.Listen, sqlscan.Unlisten, sqlscan.Load, sqlscan.CreateTemp, sqlscan.Close, sqlscan.Do, sqlscan.Call, sqlscan.Other)
 
-const rememberedEffects = sqlscan.Pins | sqlscan.Role | sqlscan.OpaqueSetting | sqlscan.SetsByCall | sqlscan.AdvisoryUnlock | sqlscan.UsesPrepared
+const rememberedEffects = sqlscan.Pins | sqlscan.Role | sqlscan.OpaqueSetting | sqlscan.SetsByCall | sqlscan.AdvisoryUnlock | sqlscan.UsesPrepared | sqlscan.SequenceValues
 
 // noteOf returns what has to be remembered of sql; nil for most.
 func noteOf(sql []byte) *note {
@@ -38,7 +40,7 @@ func noteOf(sql []byte) *note {
 	if !sum.Kinds.Any(remembered) && sum.Does&rememberedEffects == 0 {
 		return nil
 	}
-	n := &note{scan: sum.Does&sqlscan.OpaqueSetting != 0}
+	n := &note{scan: sum.Does&sqlscan.OpaqueSetting != 0, only: sum.Count == 1, sequence: sum.Does&sqlscan.SequenceValues != 0}
 	if sum.Does&sqlscan.AdvisoryUnlock != 0 {
 		n.frees = sqlscan.AdvisoryLock
 	}
@@ -60,9 +62,9 @@ func noteOf(sql []byte) *note {
 				n.resets = append(n.resets, x.Name)
 			}
 		}
-		n.statement(&st, sum.Count == 1)
+		n.statement(&st, n.only)
 	}
-	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && !n.forgets && !n.executes && !n.channels.any() {
+	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && !n.forgets && !n.executes && !n.sequence && !n.channels.any() {
 		return nil
 	}
 	return n

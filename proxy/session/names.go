@@ -33,6 +33,11 @@ func (s *Session) bind(st *Step, size int, frame []byte) verdict {
 		s.inBatch = true
 		return s.refuseParse(st, e)
 	}
+	if e := s.readsSequence(st, n); e != nil {
+		s.inBatch = true
+		return s.refuseParse(st, e)
+	}
+	s.bound = true
 	q := s.find(st, name)
 	s.remember(n)
 	if q == "" {

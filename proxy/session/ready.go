@@ -69,7 +69,7 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	if r.mode == skipped && r.kind == kQuery {
 		return v.ownFailed(size, frame)
 	}
-	if !v.retireStale(r, size, frame) {
+	if !v.retireStale(r, size, frame) || !v.readable(size, frame) {
 		return more
 	}
 	if v.copyLost() {
@@ -82,6 +82,10 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 	}
 	if r.own == ownParse && v.session != nil {
 		verdict = pass // a statement injected for the client failed: it is the client's error
+	}
+	if verdict == pass && v.session.sequence && isUndefined(frame, size) {
+		st.ToClient.Put(appendHint(st.ToClient.Own(), frame, hintSequence))
+		verdict = drop
 	}
 	if r.kind != kSync {
 		r.answered, v.inDoubt = true, 0

@@ -63,7 +63,7 @@ func (s *Session) query(st *Step, size int, frame []byte) verdict {
 // simple returns the request of a simple query. It ends the batch before it, if that has not failed.
 func (s *Session) simple() request {
 	r := s.closeUnnamed(request{kind: kQuery, alters: s.inBatch})
-	s.inBatch, s.copySent = false, false
+	s.inBatch, s.bound, s.copySent = false, false, false
 	return r
 }
 
@@ -80,6 +80,9 @@ func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 		if wait, e := s.listens(st, n, len(frame) <= wholeFrame); wait {
 			return more
 		} else if e != nil {
+			return s.refuseQuery(st, kQuery, e)
+		}
+		if e := s.readsSequence(st, n); e != nil {
 			return s.refuseQuery(st, kQuery, e)
 		}
 		s.remember(n)
@@ -122,7 +125,7 @@ func (s *Session) parse(st *Step, size int, frame []byte) verdict {
 
 // parseWhole handles a Parse whose name is visible; rewritten says that frame is not the client's own bytes.
 func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) verdict {
-	s.inBatch = true
+	s.opening, s.inBatch = !s.inBatch, true
 	v := s.srv
 	name, body, ok := wire.CString(frame[wire.HeaderSize:])
 	switch {
@@ -158,6 +161,7 @@ func (s *Session) parseNamed(st *Step, name string, length int, body []byte) ver
 	v := s.srv
 	q := s.newStatement(length, body)
 	s.name(name, q)
+	s.preparesSequence(st, q.note)
 	if v.prepared.use(q) {
 		if v.settled() && v.status != wire.FailedTx {
 			v.fifo.push(request{kind: kParse, mode: faked, stmt: q, name: name})

@@ -43,6 +43,8 @@ type Server struct {
 	toldWhy bool // a FATAL of the server's own has been forwarded
 
 	prepared prepared
+
+	sequences uint64 // the ID of the session that its sequence values are of; see sequences.go
 }
 
 // answer is what a server said to one of pgtier's own queries for (name, value) rows.
@@ -106,6 +108,7 @@ func (v *Server) forget() {
 	v.dirty = false
 	v.role = ""
 	v.Identity = ""
+	v.sequences = nobody
 	v.prepared.clear()
 }
 

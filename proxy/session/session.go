@@ -67,6 +67,7 @@ type Session struct {
 	srv       *Server
 	want      Settings // what the client's session must look like on any server
 	roles     *Roles
+	watch     *watch          // whether sequence values are asked for in its pool
 	shared    bool            // isolation "shared": the role is set at each lease
 	counted   bool            // in roles
 	putBack   bool            // role and settings follow a DISCARD ALL that has been sent
@@ -85,6 +86,9 @@ type Session struct {
 	dropBody bool // they are not forwarded
 	copySent bool // copy data has been sent since the last Query or Execute
 	inBatch  bool // an extended-protocol batch has begun and its Sync has not arrived
+	opening  bool // by the Parse at hand
+	bound    bool // it has a Bind
+	sequence bool // the client has asked for its sequence values
 
 	unnamedRev  uint32 // of the latest unnamed statement
 	unnamedHere bool   // the present batch has said what the unnamed statement is
@@ -121,23 +125,24 @@ type Counts struct {
 
 // Config is what New needs.
 type Config struct {
-	ID       uint64
-	PID      uint32
-	Secret   []byte
-	Decision *auth.Decision
-	Pool     *pool.Pool
-	Startup  Settings // what the client asked for in its startup packet
-	Profiles *Profiles
-	Texts    *Statements
-	Roles    *Roles
-	Now      int64 // monotonic nanoseconds
+	ID        uint64
+	PID       uint32
+	Secret    []byte
+	Decision  *auth.Decision
+	Pool      *pool.Pool
+	Startup   Settings // what the client asked for in its startup packet
+	Profiles  *Profiles
+	Texts     *Statements
+	Roles     *Roles
+	Sequences *Sequences
+	Now       int64 // monotonic nanoseconds
 }
 
 // New returns a session in state Welcoming; the loop calls Begin next.
 func New(c Config) *Session {
 	s := &Session{
 		ID: c.ID, PID: c.PID, Secret: c.Secret, Decision: c.Decision, Pool: c.Pool,
-		want: c.Startup, profiles: c.Profiles, texts: c.Texts, roles: c.Roles,
+		want: c.Startup, profiles: c.Profiles, texts: c.Texts, roles: c.Roles, watch: c.Sequences.of(c.Pool),
 		shared: c.Decision.Tier.Isolation == "shared",
 		pooled: c.Decision.Tier.Pool.Mode == "transaction",
 	}

@@ -19,20 +19,20 @@ func (v *Server) retireStale(r *request, size int, frame []byte) (told bool) {
 	if len(frame) < size && size <= maxOwnError {
 		return false
 	}
-	if errorCode(frame) == codeStale {
+	if errorField(frame, 'C') == codeStale {
 		v.session.texts.retire(r.stmt)
 	}
 	return true
 }
 
-// errorCode returns the SQLSTATE of an ErrorResponse, of which frame holds what has arrived; "" when it is not there.
-func errorCode(frame []byte) string {
+// errorField returns a field of an ErrorResponse, of which frame holds what has arrived; "" when it is not there.
+func errorField(frame []byte, field byte) string {
 	for rest := frame[min(wire.HeaderSize, len(frame)):]; len(rest) > 1; {
 		value, next, ok := wire.CString(rest[1:])
 		if !ok {
 			break
 		}
-		if rest[0] == 'C' {
+		if rest[0] == field {
 			return string(value)
 		}
 		rest = next

@@ -38,7 +38,9 @@ func isDiscardAll(text []byte) bool {
 func (s *Session) saved(q *statement) {
 	switch {
 	case q.isQuery:
-		s.remember(noteOf(textOf(q.body)))
+		n := noteOf(textOf(q.body))
+		s.sawSequence(n)
+		s.remember(n)
 	case s.unnamed != nil && q == &s.unnamed.statement:
 		q.note = noteOfParse(q.body)
 	default:

@@ -36,6 +36,7 @@ func (s *Session) parseUnnamed(st *Step, size int, frame, body []byte, rewritten
 	} else if u.note = noteOfParse(body); u.note != nil && u.note.gone != "" {
 		s.standIn(st, u.note.gone)
 	}
+	s.preparesSequence(st, u.note)
 	v.fifo.push(request{kind: kParse, unnames: true, before: s.unnamed})
 	s.unnamed, s.unnamedHere = u, true
 	v.prepared.hasUnnamed(s, u.rev)

@@ -23,6 +23,8 @@ type world struct {
 	shared   *Statements
 	profiles *Profiles
 	pool     *pool.Pool
+	watching *Sequences // zero: nobody is known to ask for sequence values
+	lastID   uint64
 	log      func(format string, args ...any) // nil = nobody listens
 
 	onAcquire func(*testClient)
@@ -61,7 +63,7 @@ type testServer struct {
 
 func newWorld(t failer) *world {
 	return &world{
-		t: t, now: int64(time.Hour), shared: NewStatements(), profiles: NewProfiles(),
+		t: t, now: int64(time.Hour), shared: NewStatements(), profiles: NewProfiles(), watching: &Sequences{},
 		pool:      &pool.Pool{Key: pool.Key{Database: "EPMT", Tier: "rw"}},
 		onAcquire: func(*testClient) {}, onIdle: func(*testServer) {}, onCancel: func(*testServer) {},
 	}
@@ -100,8 +102,9 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 		w.t.Fatal(e)
 	}
 	c := &testClient{name: name}
+	w.lastID++
 	c.sess = New(Config{
-		ID: 1, PID: 7, Secret: []byte{1, 2, 3, 4}, Pool: w.pool, Startup: startup, Profiles: w.profiles, Texts: w.shared, Now: w.now,
+		ID: w.lastID, PID: 7, Secret: []byte{1, 2, 3, 4}, Pool: w.pool, Startup: startup, Profiles: w.profiles, Texts: w.shared, Sequences: w.watching, Now: w.now,
 		Decision: &auth.Decision{Identity: opt.identity, Tier: tier, Timeouts: opt.timeouts},
 	})
 	c.sess.Waiter.Owner = c

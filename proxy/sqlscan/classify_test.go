@@ -68,6 +68,11 @@ func TestClassify(t *testing.T) {
 		{"DECLARE c NO SCROLL CURSOR FOR WITH hold AS (SELECT 1) TABLE hold", 1, Declare, 0},
 
 		{"SELECT pg_advisory_lock(1)", 1, Select, AdvisoryLock},
+		{"SELECT LASTVAL()", 1, Select, SequenceValues},
+		{"INSERT INTO t VALUES (pg_catalog.\"currval\" /* of */ ('s'))", 1, Modify, SequenceValues},
+		{"SELECT U&\"last\\0076al\"()", 1, Select, SequenceValues},
+		{"SELECT lastval, t.currval, nextval('s') FROM t", 1, Select, 0},
+		{"PREPARE p AS SELECT currval($1)", 1, Prepare, SequenceValues | Prepares},
 		{`SELECT pg_catalog."pg_try_advisory_lock_shared"(1)`, 1, Select, AdvisoryLock},
 		{`SELECT U&"pg\005fadvisory_lock"(1)`, 1, Select, AdvisoryLock},
 		{"SELECT pg_advisory_xact_lock(1), 'pg_advisory_lock'", 1, Select, 0},

@@ -103,6 +103,9 @@ const (
 	UsesPrepared
 	// AdvisoryUnlock: gives session-level advisory locks back.
 	AdvisoryUnlock
+	// SequenceValues: asks for values that this session got from sequences: currval, lastval. Whether that ties it to its server
+	// connection depends on where those values came from, so it is not one of Pins.
+	SequenceValues
 
 	// The state of a session that outlives its transaction and cannot be moved to another server connection: see Pins.
 
@@ -119,7 +122,7 @@ const Pins = TempObject | HoldsCursor | Listens | AdvisoryLock | Loads | Prepare
 
 var effectNames = []string{
 	"cannot lex", "not utf-8", "role", "opaque setting", "sets by call", "read write", "unsafe encoding", "plain escapes",
-	"runs text", "uses prepared", "advisory unlock", "temporary object", "cursor with hold", "listen", "advisory lock",
+	"runs text", "uses prepared", "advisory unlock", "sequence values", "temporary object", "cursor with hold", "listen", "advisory lock",
 	"load", "prepare",
 }
 

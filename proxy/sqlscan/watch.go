@@ -47,6 +47,10 @@ func (r *Reader) watch(name []byte) {
 		r.st.Does |= AdvisoryUnlock
 	case wRunsText:
 		r.st.Does |= RunsText
+	case wSequenceValue:
+		if isSymbol(r.s.src, r.peek(), '(') { // else it is a column
+			r.st.Does |= SequenceValues
+		}
 	case wSetConfig:
 		r.watchSetConfig()
 	}

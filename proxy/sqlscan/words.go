@@ -101,6 +101,7 @@ const (
 	wAdvisoryUnlock
 	wPgTemp
 	wRunsText
+	wSequenceValue
 	wSetConfig
 )
 
@@ -127,7 +128,8 @@ var words = map[string]word{
 	"pg_advisory_unlock": wAdvisoryUnlock, "pg_advisory_unlock_shared": wAdvisoryUnlock,
 	"pg_advisory_unlock_all": wAdvisoryUnlock,
 	"pg_temp":                wPgTemp,
-	"query_to_xml":           wRunsText, "query_to_xmlschema": wRunsText, "query_to_xml_and_xmlschema": wRunsText,
+	"currval":                wSequenceValue, "lastval": wSequenceValue,
+	"query_to_xml": wRunsText, "query_to_xmlschema": wRunsText, "query_to_xml_and_xmlschema": wRunsText,
 	"ts_rewrite": wRunsText, "ts_stat": wRunsText,
 	"set_config": wSetConfig,
 }
