@@ -23,7 +23,7 @@ type Exchange struct {
 	state       state
 	first       clientFirst
 	serverFirst string
-	clientKey   [keySize]byte
+	clientKey   ClientKey
 }
 
 type state uint8
@@ -82,13 +82,15 @@ func (x *Exchange) Done() bool { return x.state == done }
 // Plus reports whether the exchange is bound to its TLS connection.
 func (x *Exchange) Plus() bool { return x.plus }
 
-// ClientKey returns the key that the client proved to have; ok is false before Done. With it pgtier could log in to a server
-// whose verifier has the same salt and iterations. It is as good as the password there: a secret.
-func (x *Exchange) ClientKey() (key [32]byte, ok bool) {
-	if x.state != done {
-		return key, false
+// ClientKey hands over the key that the client proved to have: the exchange keeps no copy, and a second call gives nil, as does
+// one before Done. With it pgtier can log in to a server whose verifier has the same salt and iterations.
+func (x *Exchange) ClientKey() *ClientKey {
+	if x.state != done || x.clientKey == (ClientKey{}) {
+		return nil
 	}
-	return x.clientKey, true
+	key := x.clientKey
+	x.clientKey.Wipe()
+	return &key
 }
 
 func checkText(message []byte) (string, *Error) {

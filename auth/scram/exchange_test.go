@@ -70,7 +70,7 @@ func converse(t *testing.T, conversation *xdg.ClientConversation, x *Exchange) e
 	return nil
 }
 
-func xdgClient(t *testing.T, password string) *xdg.Client {
+func xdgClient(t testing.TB, password string) *xdg.Client {
 	t.Helper()
 	c, err := xdg.SHA256.NewClient("ignored,name=", password, "")
 	if err != nil {
@@ -124,16 +124,19 @@ func TestIndependentClient(t *testing.T) {
 
 func TestClientKey(t *testing.T) {
 	x, _ := NewExchange(secretOf(t, "old", "new"), SHA256, nil)
-	if _, ok := x.ClientKey(); ok {
+	if x.ClientKey() != nil {
 		t.Error("a key before the proof")
 	}
 	if err := converse(t, xdgClient(t, "new").NewConversation(), x); err != nil {
 		t.Fatal(err)
 	}
-	key, ok := x.ClientKey()
+	key := x.ClientKey()
 	stored := Mint("new", []byte("0123456789abcdef"), DefaultIterations).stored
-	if !ok || sha(key[:]) != stored {
+	if key == nil || sha(key[:]) != stored || key.Stored() != stored {
 		t.Error("the client key does not belong to the password that was used")
+	}
+	if x.ClientKey() != nil {
+		t.Error("the exchange has kept the key")
 	}
 }
 

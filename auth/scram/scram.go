@@ -1,4 +1,5 @@
-// Package scram is the server side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS as a pure exchange: messages in, messages out.
+// Package scram is the server side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS as a pure exchange: messages in, messages out; and the
+// client side of SCRAM-SHA-256 for who has a client key and no password.
 //
 // It follows RFC 5802, RFC 7677 and, where those leave room, PostgreSQL (src/backend/libpq/auth-scram.c): the user name
 // inside the messages is ignored, extensions are ignored, SASLprep is lenient, and the only channel binding is

@@ -96,15 +96,34 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	type holder struct {
 		V Verifier
 		S *Secret
+		C *ClientKey
+		K StoredKey
+		P PassKey
 	}
 	keys := v.Encode()[strings.LastIndex(v.Encode(), "$")+1:]
 	stored, server, _ := strings.Cut(keys, ":")
-	asJSON, _ := json.Marshal(holder{v, s})
+	x, _ := NewExchange(s, SHA256, nil)
+	if err := converse(t, xdgClient(t, "secret").NewConversation(), x); err != nil {
+		t.Fatal(err)
+	}
+	key := x.ClientKey()
+	pass, ok := s.PassKey(key)
+	if !ok {
+		t.Fatal("the key does not fit")
+	}
+	held := holder{v, s, key, key.Stored(), pass}
+	raw := []byte(key[:])
+	asJSON, err := json.Marshal(held)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, printed := range []string{
 		fmt.Sprint(v), fmt.Sprintf("%+v %#v %s %q %x %d", v, v, v, v, v, v), fmt.Sprintf("%+v", &v),
-		fmt.Sprintf("%v %+v %#v %x", s, s, s, s), fmt.Sprintf("%+v", holder{v, s}), string(asJSON),
+		fmt.Sprintf("%v %+v %#v %x", s, s, s, s), fmt.Sprintf("%+v %#v", held, held), string(asJSON),
+		fmt.Sprintf("%v %+v %#v %x %s", *key, key, key, key, key), fmt.Sprintf("%v %x %d", key.Stored(), key.Stored(), key.Stored()),
+		fmt.Sprintf("%v %+v %#v", pass, &pass, pass),
 	} {
-		for _, bad := range []string{stored, server, fmt.Sprintf("%x", v.stored), fmt.Sprint(v.stored), fmt.Sprintf("%x", v.server), "0123456789abcdef"} {
+		for _, bad := range []string{stored, server, fmt.Sprintf("%x", v.stored), fmt.Sprint(v.stored), fmt.Sprintf("%x", raw), fmt.Sprint(raw), string(raw), fmt.Sprintf("%x", v.server), "0123456789abcdef"} {
 			if strings.Contains(printed, bad) {
 				t.Errorf("%q shows a key", printed)
 			}

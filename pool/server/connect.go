@@ -44,6 +44,9 @@ func Connect(ctx context.Context, t Target) (*Conn, error) {
 
 // check refuses what could not be meant before anything is dialled.
 func (t Target) check() *Error {
+	if len(t.Passwords) > 0 && len(t.Keys) > 0 {
+		return misconfigured("a login has passwords or keys, not both")
+	}
 	if len(t.Hosts) == 0 || t.Login == "" || t.Database == "" {
 		return misconfigured("a server needs a host, a database and a login")
 	}
@@ -105,17 +108,19 @@ func (t Target) connectHost(ctx context.Context, host string, hosts int) (*Conn,
 	return nil, last
 }
 
-// tryPasswords tries one password after the other, beginning with the one that was accepted last, until one is not
+// tryPasswords tries one password, or one key, after the other, beginning with the one that was accepted last, until one is not
 // refused. Each refusal costs a connection: PostgreSQL closes it.
 func (l *login) tryPasswords(ctx context.Context, how encryption) (*Conn, *Error) {
-	passwords := l.Passwords
-	if len(passwords) == 0 {
-		passwords = []string{""}
-	}
 	var last *Error
-	for i := range passwords {
-		n := (max(l.FirstPassword, 0) + i) % len(passwords)
-		l.password = passwords[n]
+	tries := max(len(l.Passwords), len(l.Keys), 1)
+	for i := range tries {
+		n := (max(l.FirstPassword, 0) + i) % tries
+		switch {
+		case len(l.Passwords) > 0:
+			l.password = l.Passwords[n]
+		case len(l.Keys) > 0:
+			l.key = &l.Keys[n]
+		}
 		c, e := l.run(ctx, how)
 		if e == nil {
 			c.Password = n

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/integration/fakepg"
 )
 
@@ -38,18 +39,23 @@ func TestLies(t *testing.T) {
 		if lie.Stage != fakepg.AtLogin || lie.Name == "AuthenticationOk before SASLFinal" {
 			continue // that one is told in a way of its own: its script expects a query afterwards
 		}
-		t.Run(lie.Name, func(t *testing.T) {
-			t.Parallel()
-			server := fakepg.Start(t, fakepg.Always(lie.Steps...))
-			target := fakeTarget(server.Addr().String())
-			if lie.Endless {
-				target.ConnectTimeout = 200 * time.Millisecond
-			}
-			e := mustFail(t, target)
-			if lie.Endless && e.Definite {
-				t.Errorf("a timeout is definite: %v", e)
-			}
-		})
+		for _, with := range []struct {
+			what   string
+			target func(addr string) Target
+		}{{"password", fakeTarget}, {"key", keyTarget}} {
+			t.Run(lie.Name+"/"+with.what, func(t *testing.T) {
+				t.Parallel()
+				server := fakepg.Start(t, fakepg.Always(lie.Steps...))
+				target := with.target(server.Addr().String())
+				if lie.Endless {
+					target.ConnectTimeout = 200 * time.Millisecond
+				}
+				e := mustFail(t, target)
+				if lie.Endless && e.Definite {
+					t.Errorf("a timeout is definite: %v", e)
+				}
+			})
+		}
 	}
 }
 
@@ -178,12 +184,15 @@ func TestEveryFieldIsSet(t *testing.T) {
 // TestSecretsAreNotPrinted by any verb, nor by a logger that reflects.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	target := fakeTarget("db1.example")
+	pass := passKey("secret word", "sixteen bytes...")
+	target.Keys = []scram.PassKey{pass}
+	raw := []byte(pass.Client[:])
 	cancel := CancelTarget{network: "tcp", addr: "db1.example:5432", pid: 42, key: []byte("cancelkey")}
 	conn := &Conn{cancel: cancel}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, v := range []any{target, &target, cancel, &cancel, conn, []Target{target}} {
 			text := fmt.Sprintf(format, v)
-			for _, secret := range []string{"secret word", fmt.Sprintf("%x", "secret word"), "cancelkey", fmt.Sprintf("%x", "cancelkey"), "99 97 110"} {
+			for _, secret := range []string{"secret word", fmt.Sprintf("%x", "secret word"), "cancelkey", fmt.Sprintf("%x", "cancelkey"), "99 97 110", string(raw), fmt.Sprintf("%x", raw), fmt.Sprint(raw)} {
 				if strings.Contains(text, secret) {
 					t.Errorf("%s of %T: %s", format, v, text)
 				}

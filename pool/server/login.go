@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/proxy/handover"
 )
 
@@ -34,11 +35,12 @@ func parseTemplate() (*pgconn.Config, error) {
 		"min_protocol_version=3.0 max_protocol_version=3.0")
 }
 
-// login is one attempt: one address, one kind of encryption, one password.
+// login is one attempt: one address, one kind of encryption, one password or key.
 type login struct {
 	Target
 	at       address
 	password string
+	key      *scram.PassKey // instead of password; nil without
 	tls      *tls.Config
 	guard    *guard
 }
@@ -68,10 +70,9 @@ func (l *login) exchange(ctx context.Context, c *Conn) *Error {
 	if errTemplate != nil {
 		return misconfigured("pgconn: %w", errTemplate)
 	}
-	cfg := l.config(c)
-	pg, err := pgconn.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return l.refused(c, err)
+	pg, e := l.authenticate(ctx, c)
+	if e != nil {
+		return e
 	}
 	if e := l.checkSuperuser(ctx, pg); e != nil {
 		_ = pg.Close(ctx)
@@ -94,6 +95,23 @@ func (l *login) exchange(ctx context.Context, c *Conn) *Error {
 		c.cancel.tls = l.tls
 	}
 	return nil
+}
+
+// authenticate gets the server to let the login in.
+func (l *login) authenticate(ctx context.Context, c *Conn) (*pgconn.PgConn, *Error) {
+	cfg := l.config(c)
+	if l.key != nil {
+		pg, other, err := l.passThrough(ctx, c, cfg)
+		if err != nil {
+			return nil, keyRefused(err, other)
+		}
+		return pg, nil
+	}
+	pg, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, l.refused(c, err)
+	}
+	return pg, nil
 }
 
 // config overwrites every field of a copy of the template.
@@ -182,7 +200,7 @@ func (l *login) checkSuperuser(ctx context.Context, pg *pgconn.PgConn) *Error {
 		return nil
 	}
 	super := pg.ParameterStatus("is_superuser") == "on"
-	if !super && (l.changesRole() || pg.ParameterStatus("is_superuser") != "off") {
+	if !super && (l.AskSuperuser || l.changesRole() || pg.ParameterStatus("is_superuser") != "off") {
 		results, err := pg.Exec(ctx, superuserQuery).ReadAll()
 		if err != nil {
 			return refused(fmt.Errorf("is the login a superuser: %w", err), "")

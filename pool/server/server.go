@@ -1,6 +1,6 @@
 // Package server makes one connection to one PostgreSQL, from dial to hand-over.
 //
-// Connect dials, negotiates TLS, logs in (pgconn's exchange, watched by a guard) and returns a Conn that is idle, clean
+// Connect dials, negotiates TLS, logs in (pgconn's exchange, or the one with a client key, watched by a guard) and returns a Conn that is idle, clean
 // and has no byte of the server left unread outside its tls.Conn. From then on the caller owns it; this package keeps
 // nothing. Connect blocks: it runs in a goroutine of its own, never on a loop.
 //
@@ -15,11 +15,12 @@ import (
 	"io"
 	"time"
 
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/proxy/handover"
 )
 
 // Target is how to reach one database as one login. It is only read, and safe for concurrent use as long as nobody
-// changes it. It never prints its passwords.
+// changes it. It never prints its passwords and keys.
 type Target struct {
 	Hosts    []string // each "host", "host:port" or a socket directory ("/..." or "@..."); tried in order
 	Port     uint16   // for hosts without one; 0 = 5432
@@ -29,6 +30,8 @@ type Target struct {
 	Passwords     []string // tried in order on 28P01; none for trust, peer and certificates: a server that asks is refused
 	FirstPassword int      // the one to try first, as Conn.Password said last time
 
+	Keys []scram.PassKey // instead of passwords: SCRAM client keys, tried in order on 28P01. Only read, and not kept
+
 	SSLMode     string // libpq's words (PostgreSQL documentation, "SSL Support"); "" = prefer. Not looked at on Unix sockets
 	SSLRootCert string // file or "system"; "" = none: verify-full then means the system's roots
 	SSLCert     string // files of the client certificate; both or none
@@ -37,6 +40,7 @@ type Target struct {
 	Params          map[string]string // sent in the startup packet; may hold "role", may not hold what Target has fields for
 	ConnectTimeout  time.Duration     // for the whole of Connect, all hosts together; 0 = as long as the context allows
 	AcceptSuperuser bool              // otherwise a login that is a superuser is refused
+	AskSuperuser    bool              // do not rely on what the server reports: the login may have settings of its own that hide it
 }
 
 // String names the login and the place, never a secret.
