@@ -177,6 +177,7 @@ func (e *Explanation) allowed(v *verdict) {
 	default:
 		e.line("role", "%s (the login itself)", t.Login)
 	}
+	e.line("label", "%s", labels(d))
 	e.line("server", "%s, database %s, sslmode %s", strings.Join(t.Endpoints(), ", "), t.DBName, t.SSLMode)
 	e.line("pool", "%s, %s", t.Pool.Mode, poolSize(t.Pool))
 	keys, values := d.Timeouts.Set()
@@ -214,6 +215,18 @@ func (e *Explanation) login(v *verdict) {
 		with = append(with, "SCRAM pass-through: what the client proves, where PostgreSQL has the identity's verifier")
 	}
 	e.line("with", "%s", orNone(strings.Join(with, "; if asked for a password, ")))
+}
+
+// labels says how PostgreSQL shows whose session it is.
+func labels(d *Decision) string {
+	s := "application_name is the client's own"
+	if d.Tier.ApplicationName == "label" {
+		s = fmt.Sprintf("application_name begins with %s/%s", d.Identity, d.Tier.Name)
+	}
+	if d.Tier.IdentitySetting {
+		s += "; pgtier.identity and pgtier.tier are set"
+	}
+	return s
 }
 
 func poolSize(p config.Pool) string {

@@ -26,7 +26,7 @@ tiers = { rw = { login = "px-tww", password = "x", role = "tww_user_{suffix}" } 
 
 [databases.pip]
 server = "main"
-tiers = { rw = { login = "px-pip", password = "x", role = "{identity}" } }
+tiers = { rw = { login = "px-pip", password = "x", role = "{identity}", application_name = "client", identity_setting = true } }
 
 [identities]
 carol        = { password = "x" }

@@ -92,6 +92,8 @@ type Tier struct {
 	MaxPrepared     int               // shared prepared statements kept on each server connection; default 200, at least 1
 	Isolation       string            // what sessions of different roles share: "role" (the default), "shared" or "login"
 	Guard           bool              // refuse statements that could change the role
+	ApplicationName string            // application_name on servers: "label" (the default: identity/tier: the client's own) or "client" (its own only)
+	IdentitySetting bool              // sessions have pgtier.identity and pgtier.tier on the server: a label, not a boundary
 	Role            string            // the role of every session; "" = the login itself, or what RoleTemplate comes to for each
 	RoleTemplate    *RoleTemplate     // what the file says about the role; nil = nothing: the login itself
 	Settings        map[string]string // sent in the startup packet of server connections

@@ -20,6 +20,8 @@ func (d *decoder) tier(db *Database, name string, t *table) {
 		MaxPrepared:     t.integer("max_prepared_statements", defaultMaxPrepared, 1, 100_000),
 		Isolation:       t.word("isolation", defaultIsolation, "role", "shared", "login"),
 		Guard:           t.boolean("guard", false),
+		ApplicationName: t.word("application_name", defaultAppName, "label", "client"),
+		IdentitySetting: t.boolean("identity_setting", false),
 		Settings:        t.settings(),
 	}
 	if missing(kindTier, "isolation", tier.Isolation) != nil {

@@ -15,6 +15,7 @@ const (
 	defaultOwnIdle      = time.Minute // server_idle of tiers with isolation = "login": an identity that is away holds no place
 	defaultIsolation    = "role"
 	defaultState        = "pin"
+	defaultAppName      = "label"
 	defaultMaxPrepared  = 200
 	defaultCommandWait  = 3 * time.Second
 	defaultLogLevel     = "info"

@@ -79,6 +79,8 @@ func tierLeaves(t *Tier) []leaf {
 		{"isolation", text(t.Isolation), NewSessions, false},
 		{"guard", strconv.FormatBool(t.Guard), NewSessions, false},
 		{"session_state", text(t.SessionState), NewSessions, false},
+		{"application_name", text(t.ApplicationName), NewSessions, false},
+		{"identity_setting", strconv.FormatBool(t.IdentitySetting), NewSessions, false},
 		{"max_prepared_statements", strconv.Itoa(t.MaxPrepared), NewSessions, false},
 		{"accept_superuser", strconv.FormatBool(t.AcceptSuperuser), Live, false},
 	}

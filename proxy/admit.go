@@ -93,7 +93,7 @@ func (s *Server) ended(sess *session.Session, end *relay.End) {
 	how := sess.Ended()
 	fields := append(who(sess.Decision),
 		zap.Uint64("session", sess.ID), zap.String("client", clientAddress(p.addr)), zap.String("method", p.method),
-		zap.String("reason", string(how.Reason)),
+		zap.String("reason", string(how.Reason)), zap.Uint32("server_pid", sess.Counts.ServerPID),
 		zap.Duration("lived", time.Duration(end.Now-sess.Counts.Started)),
 		zap.Duration("waited", time.Duration(sess.Counts.WaitedNanos)),
 		zap.Uint64("transactions", sess.Counts.Transactions),

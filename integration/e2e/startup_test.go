@@ -88,23 +88,23 @@ func TestSettingsStayApart(t *testing.T) {
 	c := connect(t, p.DSN("ingest~ro"))
 	const show = "SELECT current_setting('TimeZone') || ' ' || current_setting('DateStyle') || ' ' || current_setting('application_name') || ' ' || current_setting('IntervalStyle')"
 	for range 3 {
-		wantAnswer(t, a, show, "Asia/Tokyo ISO, MDY a postgres")
-		wantAnswer(t, b, show, "UTC German, DMY b postgres")
-		wantAnswer(t, c, show, "UTC ISO, MDY  postgres")
+		wantAnswer(t, a, show, "Asia/Tokyo ISO, MDY alice/ro: a postgres")
+		wantAnswer(t, b, show, "UTC German, DMY ops/ro: b postgres")
+		wantAnswer(t, c, show, "UTC ISO, MDY ingest/ro postgres")
 	}
 	exec(t, a, "SET IntervalStyle = iso_8601")
 	exec(t, b, "SET TimeZone = 'America/New_York'")
 	exec(t, c, "SET application_name = 'c'")
 	for range 3 {
-		wantAnswer(t, a, show, "Asia/Tokyo ISO, MDY a iso_8601")
-		wantAnswer(t, b, show, "America/New_York German, DMY b postgres")
-		wantAnswer(t, c, show, "UTC ISO, MDY c postgres")
+		wantAnswer(t, a, show, "Asia/Tokyo ISO, MDY alice/ro: a iso_8601")
+		wantAnswer(t, b, show, "America/New_York German, DMY ops/ro: b postgres")
+		wantAnswer(t, c, show, "UTC ISO, MDY ingest/ro: c postgres")
 	}
 	exec(t, a, "BEGIN; SET TimeZone = 'Europe/Rome'; ROLLBACK")
 	exec(t, b, "BEGIN; SET LOCAL TimeZone = 'Europe/Rome'; COMMIT")
-	wantAnswer(t, c, show, "UTC ISO, MDY c postgres")
-	wantAnswer(t, a, show, "Asia/Tokyo ISO, MDY a iso_8601")
-	wantAnswer(t, b, show, "America/New_York German, DMY b postgres")
+	wantAnswer(t, c, show, "UTC ISO, MDY ingest/ro: c postgres")
+	wantAnswer(t, a, show, "Asia/Tokyo ISO, MDY alice/ro: a iso_8601")
+	wantAnswer(t, b, show, "America/New_York German, DMY ops/ro: b postgres")
 }
 
 // TestEncodingsStayApart: bytes mean what their sender means by them.

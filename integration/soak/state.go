@@ -57,9 +57,12 @@ func (c *client) checkSettings(ctx context.Context) error {
 	if path == "" {
 		path = `"$user", public`
 	}
-	want := strings.Join([]string{c.tag(), c.settings["application_name"], c.settings["TimeZone"], c.settings["soak.client"],
+	want := strings.Join([]string{c.tag(), c.label(), c.settings["TimeZone"], c.settings["soak.client"],
 		c.settings["soak.mood"], path}, ",")
 	if err := c.ask(ctx, fmt.Sprintf(sql, c.tag()), want); err != nil {
+		return err
+	}
+	if err := c.ask(ctx, "SHOW application_name", c.settings["application_name"]); err != nil {
 		return err
 	}
 	for _, name := range []string{"application_name", "TimeZone"} {
@@ -68,6 +71,15 @@ func (c *client) checkSettings(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// label is what the server has for application_name.
+func (c *client) label() string {
+	tier := "rw"
+	if c.identity == keeper {
+		tier = "admin"
+	}
+	return c.identity + "/" + tier + ": " + c.settings["application_name"]
 }
 
 // reset takes settings back to what they were when the client connected.

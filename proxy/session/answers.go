@@ -92,12 +92,18 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 		if (r.own == ownQuestion || r.own == ownFacts || r.own == ownChannels) && typ == wire.DataRow {
 			return v.answerRow(st, size, frame)
 		}
+		if typ == wire.DataRow && r.naming && verdict == pass {
+			return v.nameRow(st, size, frame)
+		}
 		if r.kind == kQuery || r.kind == kExecute {
 			return verdict
 		}
 	case wire.RowDescription, wire.NoData:
 		if r.kind == kQuery && typ == wire.RowDescription && !r.described {
-			r.described = true
+			if r.shows && len(frame) < min(size, wholeFrame) {
+				return more
+			}
+			r.described, r.naming = true, r.shows && describesName(frame)
 			return verdict
 		}
 		if r.kind == kDescribe {

@@ -107,7 +107,7 @@ func (s *Session) clientFrame(st *Step, typ byte, size int, frame []byte) verdic
 	case wire.Close:
 		return s.closeTarget(st, size, frame)
 	case wire.Execute:
-		return s.expect(kExecute)
+		return s.execute(size, frame)
 	case wire.Sync:
 		return s.sync()
 	case wire.Flush:

@@ -233,7 +233,7 @@ func (pg *fakePG) run(list []fakeStatement) {
 			return
 		}
 		if rows := st.columns(); rows {
-			pg.rowDescription()
+			pg.rowDescription(st)
 		}
 		failed := pg.effect(st, false)
 		if pg.copying != nil {
@@ -253,8 +253,12 @@ func (pg *fakePG) run(list []fakeStatement) {
 	pg.ready()
 }
 
-func (pg *fakePG) rowDescription() {
-	pg.out = frame(pg.out, 'T', 0, 1, "c", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
+func (pg *fakePG) rowDescription(st fakeStatement) {
+	column := "c"
+	if st.kind == "show" {
+		column = st.arg
+	}
+	pg.out = frame(pg.out, 'T', 0, 1, column, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
 }
 
 func (pg *fakePG) rows(values []string, tag string) *fakeError {
@@ -351,7 +355,7 @@ func (pg *fakePG) describe(body []byte) *fakeError {
 		pg.out = frame(pg.out, 't', 0, 0)
 	}
 	if st.columns() {
-		pg.rowDescription()
+		pg.rowDescription(st)
 	} else {
 		pg.say(wire.NoData)
 	}

@@ -55,11 +55,11 @@ var fakeGrammar = []struct {
 	{"rollback", "ROLLBACK", regexp.MustCompile(`^(?i:rollback)$`)},
 	{"copyin", "", regexp.MustCompile(`^copy (\w+) from stdin$`)},
 	{"copyout", "COPY 2", regexp.MustCompile(`^copy t to stdout$`)},
-	{"set", "SET", regexp.MustCompile(`^(?i:set) "?(\w+)"? (?i:to) ` + literal + `$`)},
+	{"set", "SET", regexp.MustCompile(`^(?i:set) ([\w."]+) (?i:to) ` + literal + `$`)},
 	{"setlocal", "SET", regexp.MustCompile(`^set local (\w+) to ` + literal + `$`)},
 	{"setconfig", "SELECT", regexp.MustCompile(`^SELECT pg_catalog.set_config\(` + literal + `,(NULL|` + literal + `),false\)$`)},
-	{"question", "SELECT", regexp.MustCompile(`^SELECT '\w+'::pg_catalog.text, pg_catalog.current_setting|^SELECT pg_catalog.lower\(name\), NULL`)},
-	{"reset", "RESET", regexp.MustCompile(`^(?i:reset) "?(\w+)"?$`)},
+	{"question", "SELECT", regexp.MustCompile(`^SELECT '[\w.]+'::pg_catalog.text, pg_catalog.current_setting|^SELECT pg_catalog.lower\(name\), NULL`)},
+	{"reset", "RESET", regexp.MustCompile(`^(?i:reset) ([\w."]+)$`)},
 	{"show", "SHOW", regexp.MustCompile(`^show (\w+)$`)},
 	{"notice", "DO", regexp.MustCompile(`^notice$`)},
 	{"deallocateall", "DEALLOCATE ALL", regexp.MustCompile(`^deallocate all$`)},
@@ -67,7 +67,7 @@ var fakeGrammar = []struct {
 	{"discard", "DISCARD ALL", regexp.MustCompile(`^(?i:discard all)$`)},
 }
 
-var asked = regexp.MustCompile(`current_setting\('(\w+)', true\)`)
+var asked = regexp.MustCompile(`current_setting\('([\w.]+)', true\)`)
 
 // parseFake splits and parses a text. All of it must be right for any of it to run.
 func parseFake(text string) (list []fakeStatement, failed *fakeError) {
@@ -99,14 +99,18 @@ func parseFakeStatement(part string) (fakeStatement, bool) {
 				st.more = strings.NewReplacer("'", "", ",", " ").Replace(list)
 			}
 		case len(m) > 2:
-			st.arg, st.more = strings.ToLower(unquote(m[1])), unquote(m[2])
+			st.arg, st.more = settingName(unquote(m[1])), unquote(m[2])
 			st.is = m[2] != "NULL"
 		case len(m) > 1:
-			st.arg = m[1]
+			st.arg = settingName(m[1])
 		}
 		return st, true
 	}
 	return fakeStatement{}, false
+}
+
+func settingName(written string) string {
+	return strings.ToLower(strings.ReplaceAll(written, `"`, ""))
 }
 
 func unquote(s string) string {

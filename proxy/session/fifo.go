@@ -73,6 +73,8 @@ type request struct {
 	before  *unnamed // which was this
 
 	alters    bool // if it fails, or is discarded, statements are not what they would be
+	shows     bool // its text shows application_name
+	naming    bool // and that is what its present rows are
 	described bool // the rows of the text's present statement have been described
 	answered  bool // something of its answer has arrived
 }

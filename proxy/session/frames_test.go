@@ -18,7 +18,7 @@ import (
 //
 // From a server:
 //
-//	1 2 3 n s I c V   T  t   D ["value"]   C "tag"   Z I|T|E   E code ["text" ["routine"]]   FATAL code ["text"]   N ["text"]
+//	1 2 3 n s I c V   T ["column"]  t   D ["value"]   C "tag"   Z I|T|E   E code ["text" ["routine"]]   FATAL code ["text"]   N ["text"]
 //	S name "value"    G  H   d "data"      A         K
 //
 // A name is a word, "" is the empty one. "ab"*3 is "ababab".
@@ -143,7 +143,7 @@ func (p *frameParser) server(word string) []byte {
 	case "1", "2", "3", "n", "s", "I", "c":
 		return wire.AppendEmpty(p.out, word[0])
 	case "T":
-		return frame(p.out, 'T', 0, 1, "c", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
+		return frame(p.out, 'T', 0, 1, p.maybe("c"), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
 	case "t":
 		return frame(p.out, 't', 0, 0)
 	case "D":

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"cmp"
+
 	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/sqlscan"
 	"github.com/pgtier/pgtier/proxy/wire"
@@ -44,6 +46,7 @@ func (s *Session) acquire(st *Step) {
 func (s *Session) Granted(st *Step, v *Server) {
 	s.Counts.WaitedNanos += st.Now - s.Counts.waitStart
 	s.srv, v.session, st.Server = v, s, v
+	s.Counts.ServerPID = v.PID
 	if v.prepared.max = s.Decision.Tier.MaxPrepared; v.prepared.max == 0 {
 		v.prepared.max = defaultPrepared
 	}
@@ -71,11 +74,14 @@ func (s *Session) prepare(st *Step) {
 func (s *Session) link(st *Step) {
 	v := s.srv
 	v.Identity = s.Identity
+	v.wearer = s.want
 	probing := !s.welcomed
-	if !probing {
+	if probing {
+		s.dressForProbe()
+	} else {
 		s.meetSequences(st)
 	}
-	if v.current != s.want {
+	if v.current != s.worn {
 		wait := probing || v.current.hurries()
 		s.apply(st)
 		if wait && s.state != Preparing {
@@ -97,10 +103,10 @@ func (s *Session) apply(st *Step) { s.applyAs(st, ownSettings) }
 
 func (s *Session) applyAs(st *Step, what own) {
 	v := s.srv
-	st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.want))
+	st.ToServer.Put(appendChange(st.ToServer.Own(), v.current, s.worn))
 	v.fifo.push(request{kind: kQuery, mode: skipped, own: what})
 	v.prepared.hasUnnamed(nil, 0) // a simple query destroys the unnamed statement
-	v.current = s.want
+	v.current, v.wearer = s.worn, s.want
 }
 
 // ownEnded is called at the ReadyForQuery of one of pgtier's own statements.
@@ -198,18 +204,19 @@ func (s *Session) probed(st *Step) {
 	}
 	p := learn(s.srv, rest)
 	s.profiles.store(s.Pool, rest, p)
+	s.srv.current = s.srv.current.under(p.Settings) // in the form in which the server reports them
 	s.welcome(st, p, name)
-	s.srv.current = s.want
 	s.release(st)
 }
 
 // welcome sends what PostgreSQL sends after AuthenticationOk.
 func (s *Session) welcome(st *Step, p *Profile, name string) {
-	s.want = p.Settings
-	if name != "" {
-		s.want = s.want.With(plainName, name)
+	want := p.Settings
+	if name != "" || s.labels() && p.AppName != "" {
+		want = want.With(plainName, cmp.Or(name, p.AppName))
 	}
-	s.startup = s.want
+	s.wants(want)
+	s.startup, s.told = want, want
 	if name == "" {
 		name = p.AppName
 	}

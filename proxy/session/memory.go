@@ -25,12 +25,13 @@ type note struct {
 	executes bool            // it runs a prepared statement by name
 	only     bool            // it is one statement
 	sequence bool            // it asks for the session's sequence values
+	shows    bool            // it shows application_name
 	channels channelNote
 }
 
 // remembered are the kinds of statement that leave something behind.
 var remembered = sqlscan.KindsOf(sqlscan.Set, sqlscan.Reset, sqlscan.Discard, sqlscan.Deallocate, sqlscan.Execute,
-	sqlscan.Prepare, sqlscan.Listen, sqlscan.Unlisten, sqlscan.Load, sqlscan.CreateTemp, sqlscan.Close, sqlscan.Do, sqlscan.Call, sqlscan.Other)
+	sqlscan.Show, sqlscan.Prepare, sqlscan.Listen, sqlscan.Unlisten, sqlscan.Load, sqlscan.CreateTemp, sqlscan.Close, sqlscan.Do, sqlscan.Call, sqlscan.Other)
 
 const rememberedEffects = sqlscan.Pins | sqlscan.Role | sqlscan.OpaqueSetting | sqlscan.SetsByCall | sqlscan.AdvisoryUnlock | sqlscan.UsesPrepared | sqlscan.SequenceValues
 
@@ -64,15 +65,22 @@ func noteOf(sql []byte) *note {
 		}
 		n.statement(&st, n.only)
 	}
-	if len(n.names) == 0 && !n.scan && !n.resetAll && n.pins == 0 && n.frees == 0 && !n.forgets && !n.executes && !n.sequence && !n.channels.any() {
+	if !n.leaves() && !n.shows {
 		return nil
 	}
 	return n
 }
 
+// leaves reports whether the text leaves anything behind.
+func (n *note) leaves() bool {
+	return len(n.names) > 0 || n.scan || n.resetAll || n.pins != 0 || n.frees != 0 || n.forgets || n.executes || n.sequence || n.channels.any()
+}
+
 func (n *note) statement(st *sqlscan.Statement, only bool) {
 	n.pins |= st.Does & sqlscan.Pins
 	switch st.Kind {
+	case sqlscan.Show:
+		n.shows = n.shows || st.NameIs(plainName)
 	case sqlscan.Reset:
 		n.resetAll = n.resetAll || st.All
 	case sqlscan.Do, sqlscan.Call:
@@ -111,7 +119,7 @@ type marks struct {
 
 // remember takes note of a request that is sent to the server.
 func (s *Session) remember(n *note) {
-	if n == nil || !s.pooled && !n.resetAll && len(n.resets) == 0 {
+	if n == nil || !n.leaves() || !s.pooled && !n.resetAll && len(n.resets) == 0 {
 		return // a session that keeps its server needs no memory but for where RESET leads
 	}
 	if s.marks == nil {
@@ -167,8 +175,8 @@ func (s *Session) recall(st *Step) (busy bool) {
 // client had asked for at its start.
 func (s *Session) adjust(st *Step) (busy bool) {
 	v := s.srv
-	if v.current == s.want {
-		return false
+	if v.current == s.worn || s.mayRelease() && v.current.bare() == s.worn.bare() {
+		return false // or the next lease puts the labels back
 	}
 	s.applyAs(st, ownRestore)
 	return true
@@ -183,6 +191,9 @@ func (m *marks) question(s *Session) string {
 				names = append(names, name)
 			}
 		}
+	}
+	if s.Decision.Tier.IdentitySetting && (m.resetAll || m.scan) {
+		names = append(names, labelNames...)
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -222,7 +233,15 @@ func (s *Session) answered() {
 			s.unpin(m, r.Value)
 			continue
 		}
-		have[r.Name], want[r.Name] = r.Value, r.Value
+		have[r.Name] = r.Value
+		switch {
+		case r.Name == plainName:
+			if own := s.srv.visible(r.Value); own != want[r.Name] {
+				want[r.Name] = own
+			}
+		case !isLabel(r.Name) || !s.Decision.Tier.IdentitySetting:
+			want[r.Name] = r.Value
+		}
 		if r.Value == "" && m.isReset(r.Name) {
 			said.missing = append(said.missing, r.Name)
 		}
@@ -234,7 +253,8 @@ func (s *Session) answered() {
 			want[name] = value // the client's own default is what it started with
 		}
 	}
-	s.srv.current, s.want = fromMap(have), fromMap(want)
+	s.srv.current = fromMap(have)
+	s.wants(fromMap(want))
 	if said.partial || s.want.size() > maxCarried {
 		s.pinned |= sqlscan.OpaqueSetting
 	}

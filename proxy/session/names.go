@@ -15,8 +15,11 @@ import (
 //
 //	'B' | int32 length | string portal \0 | string statement \0 | ...
 func (s *Session) bind(st *Step, size int, frame []byte) verdict {
-	if !s.pooled || s.srv.skipToSync {
+	if s.srv.skipToSync {
 		return s.expect(kBind)
+	}
+	if !s.pooled {
+		return s.bindOwn(size, frame)
 	}
 	portal, rest, ok := wire.CString(frame[wire.HeaderSize:])
 	name, rest, ok2 := wire.CString(rest)
@@ -40,6 +43,7 @@ func (s *Session) bind(st *Step, size int, frame []byte) verdict {
 	s.bound = true
 	q := s.find(st, name)
 	s.remember(n)
+	s.srv.bound(portal, n != nil && n.shows)
 	if q == "" {
 		return s.expect(kBind)
 	}

@@ -27,6 +27,11 @@ func (s *Session) forbidden(sql []byte, extended bool) *pgerr.Error {
 			return e
 		}
 	}
+	if s.Decision.Tier.IdentitySetting {
+		if name := setsLabel(sql, sum); name != "" {
+			return guarded("permission denied to set parameter "+strconv.Quote(name), "pgtier sets it: it says whose session this is.")
+		}
+	}
 	if s.pooled && s.Decision.Tier.SessionState == "reject" && sum.Does&sqlscan.Pins != 0 {
 		return rejectState(sql)
 	}
@@ -95,8 +100,8 @@ func Unreadable(t *config.Tier, s Settings) *pgerr.Error {
 func (s *Session) afterDiscard(st *Step) {
 	s.putBack, s.roleless = true, true
 	s.sendRole(st)
-	if s.startup != NoSettings {
-		st.ToServer.Put(appendChange(st.ToServer.Own(), NoSettings, s.startup))
+	if worn := s.wear(s.startup); worn != NoSettings {
+		st.ToServer.Put(appendChange(st.ToServer.Own(), NoSettings, worn))
 		s.srv.fifo.push(request{kind: kQuery, mode: skipped, own: ownRestore})
 	}
 }

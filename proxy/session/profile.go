@@ -84,13 +84,15 @@ func splitName(s Settings) (rest Settings, name string, ok bool) {
 // learn makes the profile of a session whose settings have just been applied to v.
 func learn(v *Server, wanted Settings) *Profile {
 	settings := wanted.Map()
-	p := &Profile{}
+	p := &Profile{AppName: v.appName}
 	for _, r := range v.reported {
 		if _, asked := settings[lower(r.Name)]; asked && quotable(r.Value) {
 			settings[lower(r.Name)] = r.Value
 		}
 		if lower(r.Name) == plainName {
-			p.AppName = r.Value
+			if _, asked := settings[plainName]; asked {
+				p.AppName = r.Value
+			}
 			continue
 		}
 		p.Reported = wire.AppendParameterStatus(p.Reported, r.Name, r.Value)

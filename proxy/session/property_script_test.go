@@ -32,10 +32,12 @@ var (
 		"set datestyle to 'german'", "set datestyle to 'sql'", "set local datestyle to 'postgres'", "set timezone to 'Mars'",
 		"set work_mem to '1MB'", `set application_name to 'it''s a \ here'`,
 		"show datestyle", "show timezone", "show work_mem", "show application_name", "reset work_mem",
+		"set local application_name to 'local'", "reset application_name", "show application_name",
 	}
 	scriptQueries = append([]string{
 		"select 1; select 2", "select 1; select 1/0; select 2", "begin; select 7", "insert; syntax error", "copy t from stdin; select 4",
 		"set timezone to 'Venus'; select 1/0", "deallocate a", "deallocate all", "commit; select 1", "discard all",
+		"begin; reset application_name; show application_name", "set application_name to 'x'; show application_name; select 3",
 	}, scriptTexts...)
 	scriptNames   = []string{"", "a", "b", "c", "d"}
 	scriptPortals = []string{"", "", "", "p"}
@@ -65,15 +67,8 @@ func (m *scriptMaker) add(frame []byte) {
 	}
 }
 
-// sql is the text of a simple query. A client with settings of its own does not say DISCARD ALL: the server reports how it
-// forgets them, and pgtier sets them again, which a server of the client's own would not have to.
-func (m *scriptMaker) sql() string {
-	text := m.pick(scriptQueries, "sql")
-	if text == "discard all" && m.direct.initial["application_name"] != "" {
-		return "select 4"
-	}
-	return text
-}
+// sql is the text of a simple query.
+func (m *scriptMaker) sql() string { return m.pick(scriptQueries, "sql") }
 
 func (m *scriptMaker) script() []operation {
 	for range rapid.IntRange(1, 12).Draw(m.rt, "operations") {

@@ -72,6 +72,8 @@ func (r *propertyRun) server(i int) *propertyServer {
 
 func (r *propertyRun) client(i, prepared int) {
 	opt := clientOptions{prepared: prepared, identity: rapid.SampledFrom([]string{"alice", "alice", "bob"}).Draw(r.rt, "identity")}
+	opt.label = rapid.IntRange(0, 3).Draw(r.rt, "label") > 0
+	opt.setting = rapid.IntRange(0, 3).Draw(r.rt, "identity_setting") == 0
 	startup := map[string]string{}
 	if rapid.IntRange(0, 2).Draw(r.rt, "startup") == 0 {
 		startup["application_name"] = fmt.Sprint("app ", i)

@@ -42,6 +42,7 @@ func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
 		v.cleanUp(st)
 	default:
 		if !v.session.holdReady() {
+			v.session.tellName(st)
 			st.ToClient.Pass(at, at+size)
 		}
 		v.session.requestEnded(st)
@@ -148,7 +149,7 @@ const maxOwnError = 8 << 10
 // tracked are the reported parameters that a client may set and that are its own on every server. The others (server
 // version, is_superuser, ...) are facts about a server.
 var tracked = map[string]bool{
-	"application_name": true, "client_encoding": true, "datestyle": true, "default_transaction_read_only": true,
+	"client_encoding": true, "datestyle": true, "default_transaction_read_only": true,
 	"intervalstyle": true, "scram_iterations": true, "search_path": true, "standard_conforming_strings": true, "timezone": true,
 }
 
@@ -172,11 +173,14 @@ func (v *Server) parameter(st *Step, size int, frame []byte) verdict {
 	}
 	r := v.fifo.first()
 	verdict := v.mine(r)
+	if lower(string(name)) == plainName && v.session != nil {
+		return v.renamed(st, verdict, string(value))
+	}
 	if r != nil && r.own == ownRestore && v.session != nil {
 		return pass // the client has been told of the change that is taken back
 	}
 	if verdict == pass && tracked[lower(string(name))] && quotable(string(value)) && (v.session.marks == nil || !v.session.marks.discarded) {
-		v.session.want = v.session.want.With(string(name), string(value))
+		v.session.wants(v.session.want.With(string(name), string(value)))
 		v.current = v.current.With(string(name), string(value))
 	}
 	return verdict

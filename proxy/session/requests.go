@@ -71,9 +71,10 @@ func (s *Session) simple() request {
 func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 	v := s.srv
 	sql, rewritten := s.answerShow(frame[wire.HeaderSize:], len(frame)-wire.HeaderSize)
-	alters := false
+	alters, shows := false, false
 	if !rewritten {
 		n := noteOf(textOf(frame[wire.HeaderSize:]))
+		shows = n != nil && n.shows
 		if alters = n != nil && (n.forgets || n.executes); alters && s.mustWait([]byte("?")) {
 			return more
 		}
@@ -90,7 +91,7 @@ func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 	}
 	alone := v.status == wire.Idle && v.fifo.len() == 0
 	r := s.simple()
-	r.alters = r.alters || alters
+	r.alters, r.shows = r.alters || alters, shows
 	v.fifo.push(r)
 	if s.shared && alone && isDiscardAll(textOf(frame[wire.HeaderSize:])) {
 		st.ToServer.Put(append(st.ToServer.Own(), frame...))
@@ -145,6 +146,7 @@ func (s *Session) parseWhole(st *Step, size int, frame []byte, rewritten bool) v
 	}
 	switch {
 	case !s.pooled:
+		s.rememberParse(size, frame)
 		v.fifo.push(request{kind: kParse})
 		st.ToServer.Put(append(st.ToServer.Own(), frame...))
 		return taken

@@ -30,6 +30,7 @@ func (s *Session) holdReady() bool {
 func (s *Session) payReady(st *Step) {
 	if s.owesReady {
 		s.owesReady = false
+		s.tellName(st)
 		st.ToClient.Put(wire.AppendReadyForQuery(st.ToClient.Own(), wire.Idle))
 	}
 }
@@ -50,10 +51,10 @@ func (s *Session) discarded() {
 
 // startOver is what DISCARD ALL means for the settings. On a shared tier the client's own follow in the same write.
 func (s *Session) startOver() {
-	s.want = s.startup
+	s.wants(s.startup)
 	s.srv.current = NoSettings
 	if s.putBack {
-		s.srv.current = s.startup
+		s.srv.current, s.srv.wearer = s.worn, s.want
 		s.putBack = false
 	}
 }
@@ -81,7 +82,9 @@ func (m *marks) appendDefaults(q []byte, names []string) []byte {
 	return append(q, "]::pg_catalog.text[])"...)
 }
 
-func (m *marks) isReset(name string) bool { return m.resetAll || slices.Contains(m.resets, name) }
+func (m *marks) isReset(name string) bool {
+	return m.resetAll || m.discarded || slices.Contains(m.resets, name)
+}
 
 // rememberParse takes note of a statement that a session with a server of its own prepares. It is not seen when it runs, so
 // it counts as run: one question too many is no harm.
@@ -89,7 +92,9 @@ func (s *Session) rememberParse(size int, frame []byte) {
 	if len(frame) < size {
 		return
 	}
-	if _, body, ok := wire.CString(frame[wire.HeaderSize:]); ok {
-		s.remember(noteOfParse(body))
+	if name, body, ok := wire.CString(frame[wire.HeaderSize:]); ok {
+		n := noteOfParse(body)
+		s.remember(n)
+		s.noteShow(string(name), n)
 	}
 }

@@ -127,7 +127,7 @@ func (s *Session) takeRole(st *Step) (done bool) {
 			return false
 		}
 		s.counted = true
-		s.want = overlay(known.settings, s.want)
+		s.wants(overlay(known.settings, s.want))
 	}
 	if v.role == s.Decision.Role && st.Now-v.roleAt <= roleFresh {
 		return true

@@ -16,6 +16,7 @@ type Server struct {
 	Addr string
 
 	encoding string // client_encoding as the login has it
+	appName  string // application_name as the login has it
 
 	session *Session // lessee; nil while it is idle, or an orphan cleaning itself
 
@@ -32,7 +33,10 @@ type Server struct {
 	body     int  // bytes of its current frame that are still to come
 	dropBody bool // they are not forwarded
 
-	current  Settings  // what has been applied on top of the login's own
+	current  Settings // what has been applied on top of the login's own
+	wearer   Settings // what its session wanted, as the client sees it, when that was last compared with current
+	showing  bool     // portal is bound to a statement that shows application_name
+	portal   string
 	reported []Setting // what ParameterStatus says now, in the order of the first report
 	answer   answer    // to pgtier's own query
 	role     string    // that SET ROLE has set and nothing can have changed since; "" = not known
@@ -61,7 +65,8 @@ type ownError struct {
 
 // NewServer describes a fresh login, clean and idle; params is its ParameterStatus.
 func NewServer(key pool.Key, pid uint32, addr string, params map[string]string) *Server {
-	v := &Server{Key: key, PID: pid, Addr: addr, encoding: params["client_encoding"], status: wire.Idle, current: NoSettings}
+	v := &Server{Key: key, PID: pid, Addr: addr, encoding: params["client_encoding"], appName: params[plainName],
+		status: wire.Idle, current: NoSettings, wearer: NoSettings}
 	for _, name := range sortedNames(params) {
 		v.reported = append(v.reported, Setting{name, params[name]})
 	}

@@ -65,7 +65,9 @@ type Session struct {
 	cancel   bool // a cancel request waits for pgtier's own statement to end
 
 	srv       *Server
-	want      Settings // what the client's session must look like on any server
+	want      Settings // what the client's session must look like on any server, as the client sees it; see wants
+	worn      Settings // the same as servers see it: with pgtier's labels
+	told      Settings // those whose application_name the client has been told
 	roles     *Roles
 	watch     *watch          // whether sequence values are asked for in its pool
 	shared    bool            // isolation "shared": the role is set at each lease
@@ -90,9 +92,10 @@ type Session struct {
 	bound    bool // it has a Bind
 	sequence bool // the client has asked for its sequence values
 
-	unnamedRev  uint32 // of the latest unnamed statement
-	unnamedHere bool   // the present batch has said what the unnamed statement is
-	stalled     bool   // the next frame waits for the answers to an earlier batch
+	unnamedRev  uint32          // of the latest unnamed statement
+	unnamedHere bool            // the present batch has said what the unnamed statement is
+	stalled     bool            // the next frame waits for the answers to an earlier batch
+	shows       map[string]bool // in session mode: statements that show application_name; nil for most
 
 	refusal *pgerr.Error // answers the client's next request; there is no server
 	skip    bool         // after a refused extended request: drop everything up to Sync
@@ -121,6 +124,7 @@ type Counts struct {
 	waitStart     int64
 	Started       int64 // monotonic nanoseconds
 	InjectedParse uint64
+	ServerPID     uint32 // of the server it had last; 0 = it never had one
 }
 
 // Config is what New needs.
@@ -142,13 +146,14 @@ type Config struct {
 func New(c Config) *Session {
 	s := &Session{
 		ID: c.ID, PID: c.PID, Secret: c.Secret, Decision: c.Decision, Pool: c.Pool,
-		want: c.Startup, profiles: c.Profiles, texts: c.Texts, roles: c.Roles, watch: c.Sequences.of(c.Pool),
+		profiles: c.Profiles, texts: c.Texts, roles: c.Roles, watch: c.Sequences.of(c.Pool),
 		shared: c.Decision.Tier.Isolation == "shared",
 		pooled: c.Decision.Tier.Pool.Mode == "transaction",
 	}
-	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject" || c.Decision.Tier.Guard
+	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject" || c.Decision.Tier.Guard || c.Decision.Tier.IdentitySetting
 	s.hub = s.pooled && c.Decision.Tier.SessionState == "pin" && c.Decision.Tier.Isolation == "role"
 	s.Waiter.Identity = c.Decision.Identity
+	s.wants(c.Startup)
 	s.Counts.Started = c.Now
 	s.deadlines.start(c.Decision, c.Now)
 	return s

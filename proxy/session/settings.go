@@ -1,6 +1,7 @@
 package session
 
 import (
+	"maps"
 	"sort"
 	"strings"
 	"unique"
@@ -69,11 +70,24 @@ func (s Settings) Map() map[string]string {
 	return values
 }
 
+// value returns what the set has for name, which is in lower case.
+func (s Settings) value(name string) (value string, ok bool) {
+	rest := s.h.Value()
+	for rest != "" {
+		var n, v string
+		n, rest, _ = strings.Cut(rest, "\x00")
+		v, rest, _ = strings.Cut(rest, "\x00")
+		if n == name {
+			return v, true
+		}
+	}
+	return "", false
+}
+
 // hurries reports whether pgtier's own statements may run out of time on a server with these settings. What a client sends
 // behind one that failed would run with somebody else's settings, so such a statement is waited for.
 func (s Settings) hurries() bool {
-	values := s.Map()
-	limit := values["statement_timeout"]
+	limit, _ := s.value("statement_timeout")
 	return limit != "" && limit != "0"
 }
 
@@ -88,6 +102,13 @@ func (s Settings) With(name, value string) Settings {
 func (s Settings) Without(name string) Settings {
 	values := s.Map()
 	delete(values, strings.ToLower(name))
+	return fromMap(values)
+}
+
+// under returns the set with top on top of it.
+func (s Settings) under(top Settings) Settings {
+	values := s.Map()
+	maps.Copy(values, top.Map())
 	return fromMap(values)
 }
 
@@ -147,7 +168,11 @@ func appendSet(dst []byte, want map[string]string, name string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendLiteral(dst, e)
+		if isLabel(name) {
+			dst = appendBytes(dst, e)
+		} else {
+			dst = appendLiteral(dst, e)
+		}
 	}
 	return append(dst, ';')
 }
@@ -200,6 +225,22 @@ func quotable(s string) bool {
 		}
 	}
 	return !backslash || !wide
+}
+
+// appendBytes appends s as a string literal that is ASCII, so that it means the same in every client encoding: s is in the
+// encoding of the database.
+func appendBytes(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, "E'"...)
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\'' || c == '\\' || c < ' ' || c > '~':
+			dst = append(dst, '\\', 'x', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '\'')
 }
 
 // appendLiteral appends s, which is quotable, as a string literal.

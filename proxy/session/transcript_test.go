@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 // from it. Empty lines and those that begin with # are left alone. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
-//	client C [identity=I] [session] [reject] [guard] [hub] [fresh] [at=S] [query_wait=T] [notify=T] [login=T] [parameter=value]...
+//	client C [identity=I] [session] [reject] [guard] [label] [identity_setting] [hub] [fresh] [at=S] [query_wait=T]
+//	         [notify=T] [login=T] [parameter=value]...
 //	          at: welcomed by S; fresh: like nobody before, so that a server has to be asked what it makes of C's settings
 //	C: FRAMES            the client sends (frames_test.go has the language)
 //	C@S: FRAMES          the same, and S is granted whenever it asks for a server
@@ -268,6 +269,10 @@ func (p *player) client(name string, words []string) {
 			opt.hub = true
 		case "guard":
 			opt.guard = true
+		case "label":
+			opt.label = true
+		case "identity_setting":
+			opt.setting = true
 		case "fresh":
 			fresh = true
 		case "at":

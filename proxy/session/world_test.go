@@ -76,7 +76,9 @@ type clientOptions struct {
 	reject   bool // session_state = "reject"
 	hub      bool // isolation = "role": LISTEN goes by the hub
 	guard    bool
-	prepared int // how many statements a server keeps; 0 = as by default
+	label    bool // application_name = "label"
+	setting  bool // identity_setting = true
+	prepared int  // how many statements a server keeps; 0 = as by default
 	startup  []Setting
 	timeouts config.Timeouts
 }
@@ -90,6 +92,10 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 		tier.Pool.Mode = "session"
 	}
 	tier.Guard = opt.guard
+	tier.IdentitySetting = opt.setting
+	if opt.label {
+		tier.ApplicationName = "label"
+	}
 	if opt.reject {
 		tier.SessionState = "reject"
 	}

@@ -257,7 +257,7 @@ public class Program {
 
     static void connectionState() throws Exception {
         try (Connection c = connect("ApplicationName", "matrix", "currentSchema", "pg_catalog,public", "options", "-c statement_timeout=54321")) {
-            check("startup: ApplicationName, currentSchema, options", one(c, "SELECT current_setting('application_name') || ' ' || replace(current_setting('search_path'), ', ', ',') || ' ' || current_setting('statement_timeout')"),
+            check("startup: ApplicationName, currentSchema, options", one(c, "SHOW application_name") + " " + one(c, "SELECT replace(current_setting('search_path'), ', ', ',') || ' ' || current_setting('statement_timeout')"),
                 "matrix pg_catalog,public 54321ms");
             c.setSchema("public");
             check("setSchema", one(c, "SHOW search_path"), "public");
