@@ -96,15 +96,16 @@ func (r *registry) leave(pid uint32) *place {
 	return p
 }
 
-// find returns the client whose cancel key this is, nil when it is nobody's. The secrets are compared in constant time.
-func (r *registry) find(pid uint32, secret []byte) *relay.Client {
+// find reports whether this is somebody's cancel key, and returns whose; nil before attach. The secrets are compared in
+// constant time.
+func (r *registry) find(pid uint32, secret []byte) (known bool, c *relay.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.places[pid]
 	if p == nil || subtle.ConstantTimeCompare(p.secret, secret) != 1 {
-		return nil
+		return false, nil
 	}
-	return p.client
+	return true, p.client
 }
 
 // all returns a copy of every entry.

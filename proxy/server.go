@@ -41,6 +41,7 @@ type Server struct {
 	profiles  *session.Profiles
 	texts     *session.Statements
 	sequences *session.Sequences
+	wrongKeys *wrongKeys
 	roles     *session.Roles
 
 	listeners []net.Listener
@@ -57,7 +58,8 @@ func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		log: log, throttle: auth.NewThrottle(), pools: pool.NewSet(),
 		registry: newRegistry(), profiles: session.NewProfiles(), texts: session.NewStatements(), sequences: session.NewSequences(),
-		roles: session.NewRoles(),
+		wrongKeys: newWrongKeys(log),
+		roles:     session.NewRoles(),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	snap, err := s.newSnapshot(cfg, nil)
@@ -189,7 +191,13 @@ func refuseRaw(nc net.Conn, e *pgerr.Error) {
 // cancel acts on a cancel request. Whatever becomes of it, the client is told nothing.
 func (s *Server) cancel(r *startup.CancelRequest) {
 	defer func() { _ = r.Close() }()
-	if c := s.registry.find(r.PID, r.Secret); c != nil {
+	from, now := r.Addr.Addr(), time.Now()
+	if !s.wrongKeys.allows(now, from) {
+		return
+	}
+	if known, c := s.registry.find(r.PID, r.Secret); !known {
+		s.wrongKeys.wrong(now, from)
+	} else if c != nil {
 		s.relay.Cancel(c)
 	}
 }

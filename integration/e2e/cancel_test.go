@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,46 @@ func TestCancelWithWrongKey(t *testing.T) {
 	if got := c.answers(1); got != "columns row:done SELECT 1 ready:I" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// TestCancelStormOfWrongKeys: thousands of cancel requests with keys of nobody's neither disturb a running query nor the
+// log; then the address is not listened to, and another one is.
+func TestCancelStormOfWrongKeys(t *testing.T) {
+	proxy := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 1"}})
+	p := proxy.Endpoint
+	c := dialRaw(t, p, "alice", nil)
+	ignored := func() int { return proxy.Logs.FilterMessage("cancel requests ignored: too many wrong keys").Len() }
+	var storm sync.WaitGroup
+	for range 8 {
+		storm.Go(func() {
+			ctx := deadline(t)
+			for ctx.Err() == nil && ignored() == 0 {
+				sendCancel(t, p.Addr(), c.pid, binary.BigEndian.AppendUint32(nil, c.secret+1))
+			}
+		})
+	}
+	for range 20 {
+		c.send(&pgproto3.Query{String: "SELECT 'undisturbed'"})
+		if got := c.answers(1); got != "columns row:undisturbed SELECT 1 ready:I" {
+			t.Errorf("got %s", got)
+		}
+	}
+	storm.Wait()
+	if n := ignored(); n != 1 {
+		t.Errorf("%d log lines", n)
+	}
+	over, err := pgx.Connect(deadline(t), p.DSNFor(url.UserPassword("alice", "alice-demo"), p.EPMT.Database, "host="+p.SocketDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeConn(over)
+	result := make(chan error, 1)
+	go func() { result <- execOnly(over.PgConn(), "SELECT pg_sleep(62)") }()
+	running(t, p, "pg_sleep(62)")
+	if err := over.PgConn().CancelRequest(deadline(t)); err != nil { // by the Unix socket
+		t.Fatal(err)
+	}
+	wantError(t, <-result, "57014")
 }
 
 // sendCancel sends a cancel request and waits until it has been dealt with: the other side closes.
