@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/url"
 	osexec "os/exec"
 	"strings"
 	"testing"
@@ -230,6 +231,43 @@ func answer(t *testing.T, f *pgproto3.Frontend) string {
 		default:
 			fmt.Fprintf(&b, "%T ", m)
 		}
+	}
+}
+
+// TestLabelOfLogin: a name that the login has is that of clients which give none.
+func TestLabelOfLogin(t *testing.T) {
+	for mode, label := range map[string]string{"label": "alice/ro: batch", "client": "batch"} {
+		t.Run(mode, func(t *testing.T) {
+			p := harness.Start(t, harness.Options{Tiers: map[string]string{
+				"ro": fmt.Sprintf("application_name = %q\nsettings = { application_name = \"batch\" }", mode),
+			}})
+			named, conn := connect(t, p.DSN("alice", "application_name=psql")), connect(t, p.DSN("alice"))
+			wantAnswer(t, named, "SHOW application_name", "psql")
+			for _, sql := range []string{
+				"SELECT 1", "SET application_name = 'x'; RESET application_name", "RESET ALL", "DISCARD ALL", "BEGIN; SET application_name = 'x'; ROLLBACK",
+			} {
+				exec(t, conn, sql)
+				wantAnswer(t, conn, "SHOW application_name", "batch")
+				wantAnswer(t, conn, shownAs, label)
+				if got := conn.PgConn().ParameterStatus("application_name"); got != "batch" {
+					t.Errorf("%s: reported %q", sql, got)
+				}
+			}
+		})
+	}
+}
+
+// TestIdentityIsNotASCII: in the label it is written so that no two look alike, in the setting as it is.
+func TestIdentityIsNotASCII(t *testing.T) {
+	const name = `Ür'su\la`
+	p := harness.Start(t, harness.Options{
+		Tiers: map[string]string{"ro": "identity_setting = true"}, Env: map[string]string{"URSULA": "secret"},
+		More: fmt.Sprintf("[identities.%q]\npassword = { env = \"URSULA\" }\n[[grants]]\nto = %[1]q\ndatabase = \"EPMT\"\ntiers = [\"ro\"]", name),
+	})
+	for _, encoding := range []string{"UTF8", "LATIN1", "SJIS"} {
+		conn := connect(t, p.DSNFor(url.UserPassword(name, "secret"), p.EPMT.Database, "application_name=psql", "client_encoding="+encoding))
+		wantAnswer(t, conn, "SELECT convert_to(current_setting('pgtier.identity'), 'UTF8') = decode('"+fmt.Sprintf("%x", name)+"', 'hex')", "t")
+		wantAnswer(t, conn, shownAs, `\xc3\x9cr'su\la/ro: psql`)
 	}
 }
 

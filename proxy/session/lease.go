@@ -212,14 +212,11 @@ func (s *Session) probed(st *Step) {
 // welcome sends what PostgreSQL sends after AuthenticationOk.
 func (s *Session) welcome(st *Step, p *Profile, name string) {
 	want := p.Settings
-	if name != "" || s.labels() && p.AppName != "" {
-		want = want.With(plainName, cmp.Or(name, p.AppName))
+	if name = cmp.Or(name, p.AppName); name != "" {
+		want = want.With(plainName, name)
 	}
 	s.wants(want)
 	s.startup, s.told = want, want
-	if name == "" {
-		name = p.AppName
-	}
 	own := append(st.ToClient.Own(), p.Reported...)
 	own = wire.AppendParameterStatus(own, plainName, name)
 	own = wire.AppendBackendKeyData(own, s.PID, s.Secret)
