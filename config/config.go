@@ -190,7 +190,7 @@ type Limits struct {
 	StartupPacket int // bytes; default 10 KiB
 }
 
-// Relay chooses the event loops. Loops 0 = auto. Engine is "auto" or "epoll".
+// Relay chooses the event loops. Loops 0 = auto. Engine is "auto", "epoll" or "io_uring".
 type Relay struct {
 	Loops  int
 	Engine string

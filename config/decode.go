@@ -159,7 +159,7 @@ func (d *decoder) relay(top *table) {
 	if t == nil {
 		return
 	}
-	d.cfg.Relay.Engine = t.word("engine", defaultEngine, "auto", "epoll")
+	d.cfg.Relay.Engine = t.word("engine", defaultEngine, "auto", "epoll", "io_uring")
 	if s, ok := t.vals["loops"].(string); ok {
 		if s != "auto" {
 			t.failf("loops", `"loops" must be "auto" or a number from 1 to 256`)

@@ -71,7 +71,7 @@ func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.relay, err = relay.New(relay.Options{
-		Loops: cfg.Relay.Loops, Pools: s.pools, Dialer: s, Log: log,
+		Loops: cfg.Relay.Loops, Engine: cfg.Relay.Engine, Pools: s.pools, Dialer: s, Log: log,
 		CancelWait: cfg.Timeouts.CancelWait, Ended: s.ended,
 	})
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Server) Serve(ctx context.Context, hurry <-chan struct{}) error {
 	for _, l := range s.listeners {
 		s.logins.Go(func() { s.accept(l) })
 	}
-	s.log.Info("ready", zap.Strings("addresses", addresses(s.Addrs())), zap.Int("loops", s.relay.Loops()))
+	s.log.Info("ready", zap.Strings("addresses", addresses(s.Addrs())), zap.Int("loops", s.relay.Loops()), zap.String("engine", s.relay.Engine()))
 	<-ctx.Done()
 	err := s.drain(hurry)
 	s.closeListeners()

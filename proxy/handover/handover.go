@@ -41,6 +41,9 @@ type Conn struct {
 // New wraps a *net.TCPConn or *net.UnixConn, whose ownership passes to the Conn.
 func New(nc net.Conn) *Conn { return &Conn{nc: nc, fd: -1} }
 
+// Detached returns a Conn that is in loop mode from the start. It owns fd, a non-blocking stream socket.
+func Detached(fd int) *Conn { return &Conn{fd: fd} }
+
 // Detach switches to loop mode and returns the descriptor, which the Conn still owns. The netpoller forgets the socket: its
 // descriptor is duplicated and the original closed. On error the Conn is closed.
 func (c *Conn) Detach() (fd int, err error) {

@@ -136,9 +136,7 @@ func (l *Loop) finish(c *Client) {
 	}
 	if c != nil {
 		if err := c.send(st.ToClient.Bytes()); err != nil {
-			c.nc.Out = nil
-			c.readable, c.hup = true, true
-			l.again(&c.socket)
+			c.unsendable(err)
 		}
 		l.timers.arm(&c.socket, c.sess.Deadline())
 	}
@@ -184,6 +182,9 @@ func (l *Loop) closeClient(c *Client) {
 	}
 	if ended := l.group.opt.Ended; ended != nil {
 		ended(c.sess, &End{Now: l.now})
+	}
+	if c.posted {
+		l.engine.flush()
 	}
 	if !c.full() {
 		l.drop(&c.socket)

@@ -70,7 +70,7 @@ func newHouse(t *testing.T, opt houseOptions) *house {
 	}
 	var err error
 	h.group, err = New(Options{
-		Loops: max(1, opt.loops), Pools: h.pools, Dialer: h, Log: opt.log, CancelWait: opt.cancelWait,
+		Loops: max(1, opt.loops), Engine: testEngine, Pools: h.pools, Dialer: h, Log: opt.log, CancelWait: opt.cancelWait,
 		Ended: func(s *session.Session, _ *End) { h.ended <- s.Ended().Reason },
 	})
 	if err != nil {

@@ -78,6 +78,6 @@ func (b *inbox) take() []task {
 // post gives t to the loop.
 func (l *Loop) post(t task) {
 	if l.inbox.put(t) {
-		l.poll.wake()
+		l.engine.wake()
 	}
 }

@@ -24,12 +24,12 @@ const maxTurns = 4
 
 // Loop is one event loop. Only its own thread touches its fields, but for the inbox and what is atomic.
 type Loop struct {
-	id    int
-	group *Group
-	poll  poller
-	inbox inbox
-	bugs  atomic.Int64 // panics recovered
-	busy  atomic.Int32 // percent of the time that it worked, lately
+	id     int
+	group  *Group
+	engine engine
+	inbox  inbox
+	bugs   atomic.Int64 // panics recovered
+	busy   atomic.Int32 // percent of the time that it worked, lately
 
 	now     int64
 	in      []byte
@@ -50,22 +50,27 @@ type Loop struct {
 	stopping   bool
 }
 
-// meter measures how busy the loop is.
-type meter struct{ since, waited int64 }
+// meter measures how busy the loop is: what its thread has run since a moment.
+type meter struct{ since, ran int64 }
 
 func newLoop(g *Group, id int) (*Loop, error) {
-	l := &Loop{id: id, group: g, in: make([]byte, recvBuffer), clients: make(map[*Client]struct{})}
-	if err := l.poll.open(); err != nil {
+	l := &Loop{id: id, group: g, engine: newEngine(g.opt.Engine), in: make([]byte, recvBuffer), clients: make(map[*Client]struct{})}
+	if err := l.engine.open(); err != nil {
 		return nil, err
 	}
-	l.sockets = make([]*socket, l.poll.wakeFD+1)
+	l.sockets = make([]*socket, l.engine.wakeFD()+1)
 	return l, nil
 }
 
-// run is the loop's goroutine.
-func (l *Loop) run() {
+// run is the loop's goroutine. It says on started whether it runs.
+func (l *Loop) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	err := l.engine.start()
+	started <- err
+	if err != nil {
+		return
+	}
 	for !l.stopping {
 		l.round()
 	}
@@ -74,10 +79,9 @@ func (l *Loop) run() {
 
 // round handles everything that has happened since the last one.
 func (l *Loop) round() {
-	before := now()
-	events := l.poll.wait(l.patience(before))
+	events := l.engine.wait(l.patience(l.now))
 	l.now = now()
-	l.measure(l.now - before)
+	l.measure()
 	for i := range events {
 		l.note(&events[i])
 	}
@@ -118,11 +122,18 @@ func (l *Loop) patience(at int64) time.Duration {
 	return max(0, time.Duration(until-at))
 }
 
-func (l *Loop) measure(waited int64) {
-	l.meter.waited += waited
-	if span := l.now - l.meter.since; span > int64(time.Second) {
-		l.busy.Store(int32(100 - 100*min(l.meter.waited, span)/span))
-		l.meter = meter{since: l.now}
+// measure asks once a second how long the thread has run: the time between two waits would not do, since the call that
+// waits sends as well.
+func (l *Loop) measure() {
+	span := l.now - l.meter.since
+	if span < int64(time.Second) {
+		return
+	}
+	var used unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &used) == nil {
+		ran := used.Nano()
+		l.busy.Store(int32(100 * min(ran-l.meter.ran, span) / span))
+		l.meter = meter{since: l.now, ran: ran}
 	}
 }
 
@@ -138,26 +149,25 @@ func (l *Loop) tick() {
 
 // note marks what an event says, before any of the batch is handled: a server that has ended is not lent to a client whose
 // request is in the same batch.
-func (l *Loop) note(ev *unix.EpollEvent) {
+func (l *Loop) note(ev *event) {
 	s := l.about(ev)
 	if s == nil {
 		return
 	}
-	s.hup = s.hup || ev.Events&evHup != 0
-	s.readable = s.readable || ev.Events&evRead != 0
+	s.hup = s.hup || ev.mask&evHup != 0
+	s.readable = s.readable || ev.mask&evRead != 0
 }
 
-func (l *Loop) event(ev *unix.EpollEvent) {
-	if int(ev.Fd) == l.poll.wakeFD {
-		var count [8]byte
-		_, _ = unix.Read(l.poll.wakeFD, count[:])
+func (l *Loop) event(ev *event) {
+	if ev.fd == l.engine.wakeFD() {
+		l.engine.woken()
 		return
 	}
 	s := l.about(ev)
 	if s == nil {
 		return
 	}
-	if ev.Events&evWrite != 0 && s.full() {
+	if ev.mask&evWrite != 0 && s.full() {
 		l.drained(s)
 	}
 	if s.readable {
@@ -166,9 +176,9 @@ func (l *Loop) event(ev *unix.EpollEvent) {
 }
 
 // about returns the socket that an event is about; nil when it has been closed or has moved.
-func (l *Loop) about(ev *unix.EpollEvent) *socket {
-	s := l.sockets[ev.Fd]
-	if s == nil || s.generation != uint32(ev.Pad) {
+func (l *Loop) about(ev *event) *socket {
+	s := l.sockets[ev.fd]
+	if s == nil || s.generation != ev.generation {
 		return nil
 	}
 	return s
@@ -284,18 +294,21 @@ func (l *Loop) register(s *socket) error {
 		l.sockets = append(l.sockets, make([]*socket, max(64, len(l.sockets)))...)
 	}
 	l.sockets[fd] = s
-	return l.poll.add(fd, s.generation)
+	return l.engine.add(fd, s.generation)
 }
 
 func (l *Loop) unregister(s *socket) {
 	if fd := s.nc.FD(); fd >= 0 && fd < len(l.sockets) && l.sockets[fd] == s {
 		l.sockets[fd] = nil
-		l.poll.remove(fd)
+		l.engine.remove(fd, s.generation)
 	}
 }
 
 // letGo makes the loop forget a socket that another loop is about to have.
 func (l *Loop) letGo(s *socket) {
+	if s.posted {
+		l.engine.flush()
+	}
 	l.unregister(s)
 	if s.queued {
 		l.ready[slices.Index(l.ready, s)] = nil
@@ -338,5 +351,5 @@ func (l *Loop) tidy() {
 			l.group.left()
 		}
 	}
-	l.poll.close()
+	l.engine.close()
 }

@@ -63,7 +63,8 @@ func (e *DialError) Unwrap() error { return e.Cause }
 
 // Options of a Group.
 type Options struct {
-	Loops      int // at least 1; 0 = one for every two processors
+	Loops      int    // at least 1; 0 = one for every two processors
+	Engine     string // one of the Engine names; "" = EngineAuto
 	Pools      *pool.Set
 	Dialer     Dialer
 	Log        *zap.Logger
@@ -104,6 +105,11 @@ func New(opt Options) (*Group, error) {
 	if runtime.GOMAXPROCS(0) < opt.Loops+1 {
 		runtime.GOMAXPROCS(opt.Loops + 1)
 	}
+	name, err := chooseEngine(opt.Engine)
+	if err != nil {
+		return nil, err
+	}
+	opt.Engine = name
 	g := &Group{opt: opt, empty: make(chan struct{}, 1)}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.hubs = g.newHubs()
@@ -114,13 +120,21 @@ func New(opt Options) (*Group, error) {
 			return nil, err
 		}
 		g.loops = append(g.loops, l)
-		g.turns.Go(l.run)
+		started := make(chan error, 1)
+		g.turns.Go(func() { l.run(started) })
+		if err := <-started; err != nil {
+			g.Close()
+			return nil, err
+		}
 	}
 	return g, nil
 }
 
 // Loops returns how many loops run.
 func (g *Group) Loops() int { return len(g.loops) }
+
+// Engine returns the name of the engine that the loops have.
+func (g *Group) Engine() string { return g.opt.Engine }
 
 // Live returns how many clients the loops have.
 func (g *Group) Live() int { return int(g.live.Load()) }

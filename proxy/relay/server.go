@@ -126,10 +126,7 @@ var errSpoke = errors.New("the server ended the connection while it was idle")
 
 // broken notes that sending failed. What the server still sent is read first; then reading finds the end.
 func (v *serverConn) broken(err error) {
-	v.failure = err
-	v.nc.Out = nil
-	v.readable, v.hup = true, true
-	v.loop.again(&v.socket)
+	v.unsendable(err)
 }
 
 // release gives a clean server back to its pool, or parks it until the cancel requests for it are over.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,7 @@ type socket struct {
 	queued     bool // in the loop's ready list
 	closing    bool // nothing is read any more; closed as soon as Out is sent
 	closed     bool
+	posted     bool // bytes of it wait in the loop's engine for the end of the round
 
 	client *Client     // one of the two is set
 	server *serverConn //
@@ -69,16 +71,14 @@ func (s *socket) send(b []byte) error {
 		return nil
 	}
 	if s.tls != nil {
-		if len(b) > 0 {
-			if _, err := s.tls.Write(b); err != nil {
-				return err
-			}
-		}
-		return s.flush()
+		return s.sendTLS(b)
 	}
 	if len(s.nc.Out) > 0 {
 		s.nc.Out = append(s.nc.Out, b...)
 		return s.flush()
+	}
+	if s.loop.engine.post(s, b) {
+		return nil
 	}
 	for len(b) > 0 {
 		n, errno := handover.SendNonblock(s.nc.FD(), b)
@@ -92,6 +92,53 @@ func (s *socket) send(b []byte) error {
 		b = b[n:]
 	}
 	return nil
+}
+
+func (s *socket) sendTLS(b []byte) error {
+	first := !s.full()
+	if len(b) > 0 {
+		if _, err := s.tls.Write(b); err != nil {
+			return err
+		}
+	}
+	if first { // else what is written now comes behind what waits
+		records := s.nc.Out
+		s.nc.Out = nil
+		if s.loop.engine.post(s, records) {
+			s.nc.Out = records[:0]
+			return nil
+		}
+		s.nc.Out = append(s.nc.Out, records...) // behind what post could not send before
+	}
+	return s.flush()
+}
+
+// sent is called when b, which the engine had taken to send it, has been sent or not: result is how many bytes of it, or
+// -errno.
+func (s *socket) sent(b []byte, result int32) {
+	switch errno := syscall.Errno(-result); {
+	case int(result) == len(b):
+		return
+	case result >= 0:
+		b = b[result:]
+	case errno != unix.EAGAIN && errno != unix.EINTR:
+		s.unsendable(errno)
+		return
+	}
+	s.nc.Out = append(s.nc.Out, b...)
+	if err := s.flush(); err != nil { // there may be room again, of which no edge would tell
+		s.unsendable(err)
+	}
+}
+
+// unsendable makes the loop read a socket that takes nothing any more: reading finds out why.
+func (s *socket) unsendable(err error) {
+	if s.server != nil {
+		s.server.failure = err
+	}
+	s.nc.Out = nil
+	s.readable, s.hup = true, true
+	s.loop.again(s)
 }
 
 // flush sends what waits in Out.
@@ -136,6 +183,9 @@ func (s *socket) keep(rest []byte) {
 func (s *socket) shut(scratch []byte) {
 	if s.closed {
 		return
+	}
+	if s.posted {
+		s.loop.engine.flush()
 	}
 	s.closed, s.readable = true, false
 	if s.tls != nil {
