@@ -3,6 +3,7 @@ package attack
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func lyingServer(t *testing.T, script func(n int) []fakepg.Step, more string) *h
 	return harness.Start(t, harness.Options{
 		Cluster: &pgtest.Cluster{Port: fake.Addr().Port()},
 		EPMT:    &pgtest.EPMT{Database: "EPMT", Admin: account("epmt-admin"), RW: account("epmt-rw"), RO: account("epmt-ro")},
-		Pools:   map[string]string{"ro": "size = 1"}, More: more,
+		Pools:   map[string]string{"ro": "size = 1"}, More: more, Env: map[string]string{"LIAR": liarsPassword},
 	}).Endpoint
 }
 
@@ -61,27 +62,74 @@ func moreLies() []fakepg.Lie {
 	}
 }
 
-// TestLies is a server that lies: the client that it lies to gets an error at worst, and pgtier lives.
+const (
+	loginTimeouts = "[timeouts]\nserver_connect = \"500ms\"\nlogin = \"1s\"\n"
+	queryTimeout  = "[timeouts]\nquery = \"1s\"\n"
+)
+
+// TestLoginLies is a pgtier with many servers, each of which lies in a way of its own when pgtier logs in, all at the same
+// time: each one's client gets an error with SQLSTATE, and that of an honest server notices nothing.
+func TestLoginLies(t *testing.T) {
+	lies := map[string]fakepg.Lie{} // by database
+	var more strings.Builder
+	more.WriteString(loginTimeouts)
+	for _, lie := range fakepg.Lies(liarsPassword) {
+		if lie.Stage != fakepg.AtLogin || lie.Name == "accepts and is deaf" { // that one is busy until the end of the test
+			continue
+		}
+		name := fmt.Sprintf("lie%d", len(lies))
+		fmt.Fprintf(&more, "[servers.%[1]s]\nhost = \"127.0.0.1\"\nport = %[2]d\nsslmode = \"disable\"\n[databases.%[1]s]\nserver = %[1]q\n"+
+			"[databases.%[1]s.tiers.ro]\nlogin = \"epmt-ro\"\npassword = { env = \"LIAR\" }\npool = { size = 1 }\n"+
+			"[[grants]]\nto = \"alice\"\ndatabase = %[1]q\ntiers = [\"ro\"]\n",
+			name, fakepg.Start(t, fakepg.Always(lie.Steps...)).Addr().Port())
+		lies[name] = lie
+	}
+	p := lyingServer(t, fakepg.Always(login(), fakepg.ServeQueries("truth")), more.String())
+	// Not t.Parallel, which runs as many as there are cores: each waits for the end of the time to log in.
+	done := make(chan struct{})
+	for name, lie := range lies {
+		go func() {
+			if err := logInAndAsk(p, name); err == nil || !strings.Contains(err.Error(), "SQLSTATE") {
+				t.Errorf("%s: got %v, want an error with SQLSTATE", lie.Name, err)
+			}
+			done <- struct{}{}
+		}()
+	}
+	honest := dial(t, p, "alice")
+	for range 3 {
+		if got := honest.ask("SELECT 1"); got != "columns row:truth SELECT 1 ready:I" {
+			t.Errorf("the honest server's client got %q", got)
+		}
+	}
+	for range lies {
+		<-done
+	}
+}
+
+func logInAndAsk(p *harness.Endpoint, database string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	alice := harness.Identity{Name: "alice"}
+	conn, err := pgconn.Connect(ctx, p.DSNFor(url.UserPassword(alice.Name, alice.Password()), database))
+	if err == nil {
+		_, err = conn.Exec(ctx, "SELECT 1").ReadAll()
+		_ = conn.Close(ctx)
+	}
+	return err
+}
+
+// TestLies is a server that logs pgtier in and lies then: the client that it lies to gets an error at worst, and pgtier lives.
 func TestLies(t *testing.T) {
 	for _, lie := range append(fakepg.Lies(liarsPassword), moreLies()...) {
-		if lie.Name == "accepts and is deaf" {
-			continue // it holds a goroutine of the server's until the end of the test
+		if lie.Stage == fakepg.AtLogin {
+			continue // TestLoginLies
 		}
 		t.Run(string(lie.Stage)+", "+lie.Name, func(t *testing.T) {
-			p := lyingServer(t, fakepg.Always(lie.Steps...), "[timeouts]\nserver_connect = \"500ms\"\nlogin = \"1s\"\nquery = \"1s\"\n")
-			if lie.Stage == fakepg.AtLogin {
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				defer cancel()
-				conn, err := pgconn.Connect(ctx, p.DSN("alice"))
-				if err == nil {
-					_, err = conn.Exec(ctx, "SELECT 1").ReadAll()
-					_ = conn.Close(ctx)
-				}
-				if err == nil || !strings.Contains(err.Error(), "SQLSTATE") {
-					t.Errorf("got %v, want an error with SQLSTATE", err)
-				}
-				return
+			more := ""
+			if lie.Stage == fakepg.InAnswer {
+				more = queryTimeout // some are silent
 			}
+			p := lyingServer(t, fakepg.Always(lie.Steps...), more)
 			c := dial(t, p, "alice")
 			got := c.ask("SELECT 1")
 			switch {

@@ -150,6 +150,14 @@ type surprise struct{ what string }
 
 func (s *surprise) Error() string { return s.what }
 
+// unexpected is the error for a frame that the script does not expect. A Terminate is none: it hangs up, in good order.
+func unexpected(typ byte, expected string) error {
+	if typ == 'X' {
+		return errEnd
+	}
+	return &surprise{fmt.Sprintf("got a frame of type %q, expected %s", typ, expected)}
+}
+
 var errEnd = errors.New("the conversation ends here")
 
 // readFrame reads one frame with a type byte.

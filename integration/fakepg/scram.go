@@ -93,7 +93,7 @@ func readSASL(c *Conn, initial bool) (string, error) {
 		body = rest[4:]
 	}
 	if typ != 'p' {
-		return "", &surprise{fmt.Sprintf("got a frame of type %q, expected SASL", typ)}
+		return "", unexpected(typ, "SASL")
 	}
 	return string(body), nil
 }

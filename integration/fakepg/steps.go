@@ -67,7 +67,7 @@ func Expect(types ...byte) Step {
 	return func(c *Conn) error {
 		typ, _, err := c.readFrame()
 		if err == nil && !slices.Contains(types, typ) {
-			err = &surprise{fmt.Sprintf("got a frame of type %q, expected one of %q", typ, types)}
+			err = unexpected(typ, fmt.Sprintf("one of %q", types))
 		}
 		return err
 	}
@@ -185,7 +185,7 @@ func ServeQueries(text string) Step {
 			case 'X':
 				return errEnd
 			default:
-				return &surprise{fmt.Sprintf("got a frame of type %q, expected 'Q'", typ)}
+				return unexpected(typ, "'Q'")
 			}
 			if _, err := c.Write(Answer(text)); err != nil {
 				return err

@@ -67,7 +67,7 @@ func (p *Proxy) checkLog() {
 	p.t.Helper()
 	secrets := slices.Collect(func(yield func(string) bool) {
 		for _, i := range Identities {
-			if !yield(i.Password()) || !yield(verifiers()[i.Name]) {
+			if !yield(i.Password()) || !yield(p.setup.verifiers[i.Name]) {
 				return
 			}
 		}

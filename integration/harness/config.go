@@ -6,29 +6,29 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/integration/pgtest"
 )
 
-// verifiers are minted once for a test binary: each costs milliseconds, and under the race detector tens of them.
-var verifiers = sync.OnceValue(func() map[string]string {
+// mint makes the identities' verifiers.
+func mint(iterations int) map[string]string {
 	m := make(map[string]string)
 	for _, i := range append([]Identity{{Name: "retired"}}, Identities...) {
-		m[i.Name] = scram.Mint(i.Password(), scram.NewSalt(), scram.DefaultIterations).Encode()
+		m[i.Name] = scram.Mint(i.Password(), scram.NewSalt(), iterations).Encode()
 	}
 	return m
-})
+}
 
 // setup is everything that a pgtier needs before it runs.
 type setup struct {
-	endpoint *Endpoint
-	dir      string // holds the files below; removed with the test
-	text     string // the configuration
-	file     string // with text in it
-	env      map[string]string
+	endpoint  *Endpoint
+	dir       string // holds the files below; removed with the test
+	text      string // the configuration
+	file      string // with text in it
+	env       map[string]string
+	verifiers map[string]string // by identity
 }
 
 func newSetup(t testing.TB, o Options) *setup {
@@ -42,7 +42,7 @@ func newSetup(t testing.TB, o Options) *setup {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &setup{
 		endpoint: &Endpoint{Host: o.Address, Port: freePort(t, o.Address), SocketDir: dir, Cluster: o.Cluster, EPMT: o.EPMT, tls: o.TLS},
-		dir:      dir, file: filepath.Join(dir, "pgtier.toml"), env: make(map[string]string),
+		dir:      dir, file: filepath.Join(dir, "pgtier.toml"), env: make(map[string]string), verifiers: mint(o.Iterations),
 	}
 	for tier, account := range accounts(o.EPMT) {
 		s.env[passwordVariable(tier)] = account.Password
@@ -96,11 +96,11 @@ func (s *setup) write(o Options) string {
 			tier, accounts(o.EPMT)[tier].Name, passwordVariable(tier), pool, o.Tiers[tier])
 	}
 	for _, i := range Identities {
-		line("[identities.%s]\nscram = %q", i.Name, verifiers()[i.Name])
+		line("[identities.%s]\nscram = %q", i.Name, s.verifiers[i.Name])
 		line("[[grants]]\nto = %q\ndatabase = \"EPMT\"\ntiers = [\"%s\"]\ndefault = %q\n%s",
 			i.Name, strings.Join(i.Tiers, `", "`), i.Default, o.Grants[i.Name])
 	}
-	line("[identities.retired]\nscram = %q\ndisabled = true", verifiers()["retired"])
+	line("[identities.retired]\nscram = %q\ndisabled = true", s.verifiers["retired"])
 	line("%s", o.More)
 	return b.String()
 }

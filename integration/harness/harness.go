@@ -36,6 +36,8 @@ type Options struct {
 	Grants   map[string]string // identity -> more lines of its grant
 	More     string            // more sections
 	Env      map[string]string // of the daemon
+
+	Iterations int // of the identities' verifiers; 0: FewIterations
 }
 
 // Identity is who may log in, with what.
@@ -44,6 +46,11 @@ type Identity struct {
 	Tiers   []string
 	Default string
 }
+
+// FewIterations is what the identities' verifiers cost unless somebody asks for more. A login with PostgreSQL's 4096 takes
+// tens of milliseconds of a client that runs under the race detector, and the tests log in some ten thousand times. Drivers
+// that refuse fewer than RFC 7677 demands need scram.DefaultIterations.
+const FewIterations = 64
 
 // Password is what Identity logs in with.
 func (i Identity) Password() string { return i.Name + "-demo" }
@@ -121,6 +128,9 @@ func (o *Options) fill(t testing.TB) {
 	}
 	if o.Address == "" {
 		o.Address = "127.0.0.1"
+	}
+	if o.Iterations == 0 {
+		o.Iterations = FewIterations
 	}
 	if o.Server == "" {
 		o.Server = `sslmode = "disable"`

@@ -23,7 +23,7 @@ import (
 	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
-var crowdTime = flag.Duration("wall.crowd", 15*time.Second, "how long TestCrowd lasts, for each level")
+var crowdTime = flag.Duration("wall.crowd", 15*time.Second, "how long TestCrowd lasts")
 
 //go:embed testdata/crowd.sql
 var crowdSQL string
@@ -32,8 +32,16 @@ const (
 	crowdSize = 1000
 	// revocation is how long a role that has lost its right to be taken may still be answered.
 	revocation = 10 * time.Second
-	think      = 300 * time.Millisecond // at most, between an answer and the next question
+	// think is how long it takes from an answer to the next question, at most: two thousand sessions must not be a test of
+	// the machine.
+	think = 2 * time.Second
 )
+
+// crowdLevels are the databases that the crowd is in, at the same time.
+var crowdLevels = []struct {
+	name  string // of the database
+	guard bool
+}{{"crowd", false}, {"crowd_guarded", true}}
 
 // person is one identity of the crowd, with what has been done to its role.
 type person struct {
@@ -41,9 +49,9 @@ type person struct {
 	rows int
 
 	mu       sync.Mutex
-	barred   time.Time // since when its role may not be taken; zero: it may
-	restored time.Time // when it last was given back
-	answers  int
+	barred   time.Time      // since when its role may not be taken; zero: it may
+	restored time.Time      // when it last was given back
+	answers  map[string]int // by database
 }
 
 func (p *person) bar() { p.mu.Lock(); p.barred = time.Now(); p.mu.Unlock() }
@@ -77,52 +85,48 @@ type crowd struct {
 	late   atomic.Int64 // refusals, as there have to be
 }
 
-// TestCrowd: a thousand identities on twenty server connections get their own rows and nobody else's, while memberships and
-// roles change under them.
+// TestCrowd: a thousand identities on twenty server connections of each level get their own rows and nobody else's, while
+// memberships and roles change under them.
 func TestCrowd(t *testing.T) {
-	for _, guard := range []bool{false, true} {
-		t.Run(fmt.Sprintf("guard=%v", guard), func(t *testing.T) {
-			c := newCrowd(t, guard)
-			ctx, cancel := context.WithTimeout(t.Context(), patience+*crowdTime)
-			defer cancel()
-			var wg sync.WaitGroup
-			begin, end := make(chan struct{}), make(chan struct{})
-			var arrived sync.WaitGroup
-			for _, p := range c.people {
-				arrived.Add(1)
-				wg.Go(func() { c.live(ctx, p, &arrived, begin, end) })
-			}
-			arrived.Wait()
-			close(begin)
-			time.AfterFunc(*crowdTime, func() { close(end) })
-			c.trouble(ctx, end)
-			wg.Wait()
-			c.check()
-		})
+	c := newCrowd(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience+*crowdTime)
+	defer cancel()
+	var wg, arrived sync.WaitGroup
+	begin, end := make(chan struct{}), make(chan struct{})
+	for _, p := range c.people {
+		for _, l := range crowdLevels {
+			arrived.Add(1)
+			wg.Go(func() { c.live(ctx, p, l.name, &arrived, begin, end) })
+		}
 	}
+	arrived.Wait()
+	close(begin)
+	time.AfterFunc(*crowdTime, func() { close(end) })
+	c.trouble(ctx, end)
+	wg.Wait()
+	c.check()
 }
 
-func newCrowd(t *testing.T, guard bool) *crowd {
+func newCrowd(t *testing.T) *crowd {
 	cluster, epmt := testpg.StartEPMT(t, pgtest.Options{Settings: map[string]string{"max_connections": "60"}})
 	c := &crowd{T: t}
 	must(t, cluster.Exec(t.Context(), pgtest.Superuser, `CREATE ROLE px_crowd LOGIN NOINHERIT PASSWORD '`+password+`';
 		DO $$ BEGIN FOR i IN 0..999 LOOP EXECUTE format('CREATE ROLE %1$I LOGIN; GRANT %1$I TO px_crowd', 'p' || to_char(i, 'FM0000')); END LOOP; END $$`))
-	must(t, cluster.Exec(t.Context(), pgtest.Superuser, "CREATE DATABASE crowd"))
-	must(t, cluster.Exec(t.Context(), "crowd", crowdSQL))
 	var err error
-	c.admin, err = pgconn.Connect(t.Context(), cluster.SuperuserURL("crowd"))
+	c.admin, err = pgconn.Connect(t.Context(), cluster.SuperuserURL(pgtest.Superuser))
 	must(t, err)
 	t.Cleanup(func() { _ = c.admin.Close(context.Background()) })
-	if guard {
-		must(t, roles.Hardening{Database: "crowd"}.Apply(t.Context(), c.admin, &strings.Builder{}))
-	}
 	var more strings.Builder
-	fmt.Fprintf(&more, "[limits]\nper_identity = 10\n[databases.crowd]\nserver = \"main\"\ndefault_tier = \"rw\"\n[databases.crowd.tiers.rw]\nlogin = \"px_crowd\"\n"+
-		"password = { env = \"WALL\" }\nrole = \"{identity}\"\nisolation = \"shared\"\nguard = %v\npool = { size = 20 }\n"+
-		"[[grants]]\nto = \"*\"\ndatabase = \"crowd\"\ntiers = [\"rw\"]\n", guard)
-	verifier := scram.Mint(password, scram.NewSalt(), scram.DefaultIterations).Encode()
+	more.WriteString("[limits]\nper_identity = 10\n")
+	for _, l := range crowdLevels {
+		createCrowd(t, cluster, l.name, l.guard)
+		fmt.Fprintf(&more, "[databases.%[1]s]\nserver = \"main\"\ndefault_tier = \"rw\"\n[databases.%[1]s.tiers.rw]\nlogin = \"px_crowd\"\n"+
+			"password = { env = \"WALL\" }\nrole = \"{identity}\"\nisolation = \"shared\"\nguard = %[2]v\npool = { size = 20 }\n"+
+			"[[grants]]\nto = \"*\"\ndatabase = %[1]q\ntiers = [\"rw\"]\n", l.name, l.guard)
+	}
+	verifier := scram.Mint(password, scram.NewSalt(), harness.FewIterations).Encode()
 	for i := range crowdSize {
-		p := &person{name: fmt.Sprintf("p%04d", i), rows: i%7 + 1}
+		p := &person{name: fmt.Sprintf("p%04d", i), rows: i%7 + 1, answers: map[string]int{}}
 		c.people = append(c.people, p)
 		fmt.Fprintf(&more, "[identities.%s]\nscram = %q\n", p.name, verifier)
 	}
@@ -130,9 +134,23 @@ func newCrowd(t *testing.T, guard bool) *crowd {
 	return c
 }
 
+// createCrowd makes one level's database.
+func createCrowd(t *testing.T, cluster *pgtest.Cluster, database string, hardened bool) {
+	t.Helper()
+	must(t, cluster.Exec(t.Context(), pgtest.Superuser, "CREATE DATABASE "+database))
+	must(t, cluster.Exec(t.Context(), database, crowdSQL))
+	if !hardened {
+		return
+	}
+	conn, err := pgconn.Connect(t.Context(), cluster.SuperuserURL(database))
+	must(t, err)
+	must(t, roles.Hardening{Database: database}.Apply(t.Context(), conn, &strings.Builder{}))
+	must(t, conn.Close(t.Context()))
+}
+
 // live is one person's session, and the next one when it has been ended.
-func (c *crowd) live(ctx context.Context, p *person, arrived *sync.WaitGroup, begin, end <-chan struct{}) {
-	conn := c.connect(ctx, p)
+func (c *crowd) live(ctx context.Context, p *person, database string, arrived *sync.WaitGroup, begin, end <-chan struct{}) {
+	conn := c.connect(ctx, p, database)
 	arrived.Done()
 	<-begin
 	for {
@@ -145,19 +163,19 @@ func (c *crowd) live(ctx context.Context, p *person, arrived *sync.WaitGroup, be
 		case <-time.After(rand.N(think)):
 		}
 		if conn == nil {
-			if conn = c.connect(ctx, p); conn == nil {
+			if conn = c.connect(ctx, p, database); conn == nil {
 				continue
 			}
 		}
-		if !c.ask(ctx, p, conn) {
+		if !c.ask(ctx, p, database, conn) {
 			_ = conn.Close(context.Background())
 			conn = nil
 		}
 	}
 }
 
-func (c *crowd) connect(ctx context.Context, p *person) *pgconn.PgConn {
-	conn, err := pgconn.Connect(ctx, c.proxy.DSNFor(url.UserPassword(p.name, password), "crowd"))
+func (c *crowd) connect(ctx context.Context, p *person, database string) *pgconn.PgConn {
+	conn, err := pgconn.Connect(ctx, c.proxy.DSNFor(url.UserPassword(p.name, password), database))
 	if err != nil {
 		c.failed(p, "connect", err)
 		return nil
@@ -173,7 +191,7 @@ func (c *crowd) failed(p *person, what string, err error) {
 }
 
 // ask asks who and how many, and looks at every word of the answer. It reports whether the session goes on.
-func (c *crowd) ask(ctx context.Context, p *person, conn *pgconn.PgConn) bool {
+func (c *crowd) ask(ctx context.Context, p *person, database string, conn *pgconn.PgConn) bool {
 	asked := time.Now()
 	results, err := conn.Exec(ctx, "SELECT current_user, count(*), min(owner), max(owner) FROM public.crowd").ReadAll()
 	if err != nil {
@@ -187,13 +205,13 @@ func (c *crowd) ask(ctx context.Context, p *person, conn *pgconn.PgConn) bool {
 	row := results[0].Rows[0]
 	got := fmt.Sprintf("%s %s %s %s", row[0], row[1], row[2], row[3])
 	if want := fmt.Sprintf("%s %d %[1]s %[1]s", p.name, p.rows); got != want {
-		c.Errorf("%s was answered %q, not %q", p.name, got, want)
+		c.Errorf("%s was answered %q in %s, not %q", p.name, got, database, want)
 	}
 	if p.mustFail(asked) {
 		c.Errorf("%s is still answered %v after it was barred", p.name, revocation)
 	}
 	p.mu.Lock()
-	p.answers++
+	p.answers[database]++
 	p.mu.Unlock()
 	c.total.Add(1)
 	return true
@@ -254,12 +272,14 @@ func (c *crowd) exec(ctx context.Context, sql string) {
 func (c *crowd) check() {
 	silent := 0
 	for _, p := range c.people[len(c.people)/2:] { // the others may have been barred from the first moment on
-		if p.answers == 0 {
-			silent++
+		for _, l := range crowdLevels {
+			if p.answers[l.name] == 0 {
+				silent++
+			}
 		}
 	}
 	if silent > 0 {
-		c.Errorf("%d people had no answer", silent)
+		c.Errorf("%d sessions had no answer", silent)
 	}
 	c.Logf("%d answers, %d refusals", c.total.Load(), c.late.Load())
 }

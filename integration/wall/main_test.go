@@ -136,7 +136,7 @@ func wallConfig() string {
 			fmt.Fprintf(&b, "[[grants]]\nto = %q\ndatabase = %q\ntiers = [%q]\ndefault = %[3]q\n", g.to, l.name, g.tier)
 		}
 	}
-	verifier := scram.Mint(password, scram.NewSalt(), scram.DefaultIterations).Encode()
+	verifier := scram.Mint(password, scram.NewSalt(), harness.FewIterations).Encode()
 	for _, name := range []string{"bob", "carol", "dave"} { // alice is one of the harness's
 		fmt.Fprintf(&b, "[identities.%s]\nscram = %q\n", name, verifier)
 	}

@@ -215,7 +215,7 @@ func (p *player) send(who, text string) {
 		defer p.again(v.srv.Session().Waiter.Owner.(*testClient), v)
 	}
 	p.sentBytes = len(b)
-	for _, piece := range p.chunk.cut(p.index, b) {
+	for _, piece := range p.chunk.cut(b) {
 		if c != nil {
 			c.sent = append(c.sent, piece...)
 			p.w.readClient(c)

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/integration/harness"
 	"github.com/pgtier/pgtier/integration/pgtest"
 	"github.com/pgtier/pgtier/integration/pgtest/testpg"
@@ -65,7 +66,7 @@ func TestDrivers(t *testing.T) {
 			p := harness.Start(t, harness.Options{
 				// The owner's tier, whose mode is not the default here: the programs make tables.
 				Pools: map[string]string{"admin": `mode = "transaction", size = ` + strconv.Itoa(size)},
-				More:  "[timeouts]\nquery_wait = \"30s\"",
+				More:  "[timeouts]\nquery_wait = \"30s\"", Iterations: scram.DefaultIterations,
 			})
 			got := run(t, d, cache, p.DSN("migrate"))
 			compare(t, want, got)
