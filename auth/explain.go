@@ -232,7 +232,7 @@ func labels(d *Decision) string {
 func poolSize(p config.Pool) string {
 	s := fmt.Sprintf("size %d", p.Size)
 	if p.PerIdentity > 0 {
-		s += fmt.Sprintf(" for all identities, %d for each", p.PerIdentity)
+		s += fmt.Sprintf(" for all identities, at most %d for each", p.PerIdentity)
 	}
 	if p.Min > 0 {
 		s += fmt.Sprintf(", min %d", p.Min)

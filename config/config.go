@@ -108,7 +108,7 @@ type Tier struct {
 type Pool struct {
 	Mode         string
 	Size         int           // default 20
-	PerIdentity  int           // isolation "login": of one identity, default 2, where Size is of the whole tier; 0 otherwise
+	PerIdentity  int           // connections that one identity may have at once; 0 = all of the pool. With isolation "login" default 2, where Size is of the whole tier
 	Min          int           // kept open; default 0
 	Reserve      int           // opened above Size after a client waited ReserveAfter; default 0
 	ReserveAfter time.Duration // default 5s

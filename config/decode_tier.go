@@ -58,8 +58,8 @@ func (d *decoder) pool(tier *Tier, t *table) {
 		p.ReserveAfter = s.duration("reserve_after", p.ReserveAfter)
 		if tier.LogsInAsRole() {
 			d.ownPool(&p, s)
-		} else if s.has("per_identity") {
-			s.failf("per_identity", `pool per_identity is for isolation = "login"; elsewhere identities share the pool`)
+		} else {
+			p.PerIdentity = s.integer("per_identity", 0, 0, 10_000)
 		}
 		if p.Min > p.Size {
 			s.failf("min", "pool min = %d is more than its size = %d", p.Min, p.Size)

@@ -46,8 +46,8 @@ func TestOwnLogins(t *testing.T) {
 			t.Errorf("%q:\n%s\nwant %s", c.lines, got, c.want)
 		}
 	}
-	_, findings := load1(t, strings.Replace(epmt, "{ size = 20 }", "{ size = 20, per_identity = 1 }", 1))
-	if !strings.Contains(findings.Error(), "elsewhere identities share the pool") {
+	cfg, findings := load1(t, strings.Replace(epmt, "{ size = 20 }", "{ size = 20, per_identity = 1 }", 1))
+	if len(findings) > 0 || cfg.Databases["EPMT"].Tiers["ro"].Pool.PerIdentity != 1 {
 		t.Errorf("per_identity with isolation role: %v", findings)
 	}
 }

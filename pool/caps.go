@@ -253,5 +253,6 @@ func (c *Core) resize(p *Pool, s Settings) {
 			c.serveBlocked(d)
 		}
 	}
+	c.unparkAll(p)
 	c.schedule(p, c.now)
 }

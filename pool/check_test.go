@@ -41,13 +41,17 @@ func checkPool(t tb, c *Core, p *Pool) {
 	if p.leased < 0 || p.opening < 0 || p.opening > maxOpening {
 		t.Fatalf("%v: %d leased, %d opening", p.Key, p.leased, p.opening)
 	}
-	perLoop, perIdentity, perBoth, waiters := 0, 0, 0, 0
+	perLoop, perIdentity, perBoth, waiters, parked := 0, 0, 0, 0, 0
 	for i := range p.conns.loops {
 		perLoop += p.conns.loops[i].len
 	}
 	for name, who := range p.identities {
 		perIdentity += who.idle.len
 		waiters += who.waiters.len
+		parked += who.parked.len
+		if limit := p.set.PerIdentity; who.parked.len > 0 && (limit <= 0 || who.leases+who.waiters.len < limit) {
+			t.Fatalf("%v: %d of %q are parked, with %d leases and %d in the queue", p.Key, who.parked.len, name, who.leases, who.waiters.len)
+		}
 		for i := range who.loops {
 			perBoth += who.loops[i].len
 		}
@@ -58,8 +62,8 @@ func checkPool(t tb, c *Core, p *Pool) {
 	if n := p.conns.all.len; perLoop != n || perIdentity != n || perBoth != n {
 		t.Fatalf("%v: %d idle, by loop %d, by identity %d, by both %d", p.Key, n, perLoop, perIdentity, perBoth)
 	}
-	if waiters != p.waiting.len {
-		t.Fatalf("%v: %d waiters, by identity %d", p.Key, p.waiting.len, waiters)
+	if waiters != p.waiting.len || parked != p.parked.len {
+		t.Fatalf("%v: %d waiters and %d parked, by identity %d and %d", p.Key, p.waiting.len, p.parked.len, waiters, parked)
 	}
 	for n := p.waiting.front; n != nil; n = n.next {
 		if n.owner.passed > maxPassed {

@@ -103,6 +103,15 @@ func (c *Core) acquire(p *Pool, w *Waiter) {
 		c.reject(p, w, errDraining)
 		return
 	}
+	if p.atBound(w) {
+		p.park(w, c.now)
+		return
+	}
+	c.serve(p, w)
+}
+
+// serve is acquire for a waiter whose turn it may be.
+func (c *Core) serve(p *Pool, w *Waiter) {
 	for cn := p.best(w); cn != nil; cn = p.best(w) {
 		if cn.expired(c.now) {
 			c.close(cn)
@@ -131,8 +140,10 @@ func (c *Core) acquire(p *Pool, w *Waiter) {
 // connection back.
 func (c *Core) cancel(w *Waiter) {
 	if p := w.pool; p != nil {
+		who := w.who
 		p.dequeue(w, false)
 		c.watchReserve(p)
+		c.unpark(p, who)
 	}
 }
 
@@ -143,13 +154,15 @@ func (c *Core) released(cn *Conn) {
 	}
 	c.sawLoop(cn.Loop)
 	p := cn.pool
+	who := p.handedBack(cn)
 	if c.mustYield(cn) {
 		c.close(cn)
 		c.settle(p)
 		c.openForWaiters(p)
-		return
+	} else {
+		c.lend(cn)
 	}
-	c.lend(cn)
+	c.unpark(p, who)
 }
 
 // lend gives a connection that has no session to whose turn it is, to the idle ones, or away.
@@ -179,10 +192,12 @@ func (c *Core) discarded(cn *Conn) {
 		panic("BUG: pool: a connection is discarded that is not on loan")
 	}
 	p := cn.pool
+	who := p.handedBack(cn)
 	c.forget(cn)
 	c.tellQuiet(p)
 	c.settle(p)
 	c.openForWaiters(p)
+	c.unpark(p, who)
 }
 
 // lost: an idle connection's socket ended. If it is on loan by now, its session finds out by itself; if the Core has
@@ -234,6 +249,7 @@ func (c *Core) close(cn *Conn) {
 }
 
 func (c *Core) grant(w *Waiter, cn *Conn) {
+	cn.pool.lent(cn, w)
 	c.out = append(c.out, Action{Kind: Grant, Pool: cn.pool, Waiter: w, Conn: cn})
 }
 
@@ -243,9 +259,11 @@ func (c *Core) reject(p *Pool, w *Waiter, err error) {
 
 // rejectAll rejects every waiter, in order of arrival.
 func (c *Core) rejectAll(p *Pool, err error) {
-	for w := p.waiting.first(); w != nil; w = p.waiting.first() {
-		p.dequeue(w, false)
-		c.reject(p, w, err)
+	for _, l := range []*list[Waiter]{&p.waiting, &p.parked} {
+		for w := l.first(); w != nil; w = l.first() {
+			p.dequeue(w, false)
+			c.reject(p, w, err)
+		}
 	}
 }
 

@@ -31,10 +31,12 @@ func (c *Core) resumePool(p *Pool) {
 	if !p.paused {
 		return
 	}
-	for n := p.waiting.front; n != nil; n = n.next {
-		w := n.owner
-		w.Paused = w.pausedFor(c.now)
-		w.since += c.now - max(w.since, p.pausedAt)
+	for _, l := range [...]*list[Waiter]{&p.waiting, &p.parked} {
+		for n := l.front; n != nil; n = n.next {
+			w := n.owner
+			w.Paused = w.pausedFor(c.now)
+			w.since += c.now - max(w.since, p.pausedAt)
+		}
 	}
 	p.paused = false
 	p.failures, p.retryAt, p.lastErr, p.refused = 0, 0, nil, nil

@@ -32,6 +32,7 @@ type Settings struct {
 	PerServer      int           // cap over all pools with the same Server; 0 = none
 	PerTier        int           // cap over all pools with the same Key.Database and Key.Tier; 0 = none
 	PerDatabase    int           // cap over all pools with the same Key.Database; 0 = none
+	PerIdentity    int           // connections that one identity may have on loan at once; 0 = all
 	Paused         bool          // begin as after Pause; looked at when the pool is made only
 }
 
@@ -103,6 +104,7 @@ type Waiter struct {
 	queue  node[Waiter] // its place among all waiters of the pool, in order of arrival
 	since  int64        // when it began to wait; later by the pauses since
 	passed int          // how often a later waiter was preferred
+	parked bool         // it is not in the queue: its identity has its share
 }
 
 // Conn is the pool's record of one server connection. The relay's server connection embeds one.
@@ -118,6 +120,7 @@ type Conn struct {
 	idled  int64     // when it became idle
 	spread int64     // -102..102: its own deviation from ServerLifetime, in 1024ths
 	who    *identity // the record it is filed under while idle
+	by     *identity // the one that has it on loan, where that is counted
 	loop   int       // the loop it is filed under while idle
 	links  [numIndexes]node[Conn]
 }
@@ -151,6 +154,7 @@ type Pool struct {
 	ring       list[identity] // those who wait, in the order of their turns
 	spare      list[identity] // records without content, latest first, kept so that coming back costs nothing
 	waiting    list[Waiter]   // all waiters, in order of arrival
+	parked     list[Waiter]   // those that are kept out of the queue
 
 	retryAt  int64 // no login before this
 	failures int   // logins that failed since one succeeded

@@ -24,6 +24,7 @@ type world struct {
 	order   []*Conn      // alive, as they were opened
 	limit   [numCaps]int // the caps that were configured last
 	perTier map[string]int
+	share   int // of one identity in a pool; 0 = everything
 
 	told     int             // how often a pool was said to be quiet
 	pausedAt map[*Pool]int64 // of the paused ones
@@ -38,8 +39,10 @@ func newWorld(t *rapid.T) *world {
 		pausedAt: map[*Pool]int64{}, asked: map[*Waiter]int64{}, paused: map[*Waiter]int64{},
 	}
 	caps := drawCaps(t)
+	w.share = rapid.IntRange(0, 3).Draw(t, "share")
 	for i := range rapid.IntRange(1, 4).Draw(t, "pools") {
 		s := drawSettings(t).capped(caps)
+		s.PerIdentity = w.share
 		p := w.core.Pool(Key{Database: "EPMT", Tier: fmt.Sprint(i / 2), Identity: fmt.Sprint(i % 2)}, s)
 		w.pools = append(w.pools, p)
 		w.configured(p, s)
@@ -126,6 +129,7 @@ func (w *world) step(ev Event, back *Conn) {
 			}
 			delete(w.queued, a.Waiter)
 			w.held[a.Conn] = a.Waiter
+			w.checkShare(a.Pool, a.Waiter.Identity)
 			a.Conn.Loop, a.Conn.Identity = a.Waiter.Loop, a.Waiter.Identity
 		case Reject:
 			if w.queued[a.Waiter] == nil || a.Err == nil {
@@ -180,6 +184,19 @@ func (w *world) checkCaps(p *Pool) {
 	}
 }
 
+// checkShare: nobody has more on loan than its share.
+func (w *world) checkShare(p *Pool, identity string) {
+	n := 0
+	for c, who := range w.held {
+		if who != nil && who.Identity == identity && w.pool[c] == p {
+			n++
+		}
+	}
+	if w.share > 0 && n > w.share {
+		w.t.Fatalf("%s has %d connections, its share is %d", identity, n, w.share)
+	}
+}
+
 func (w *world) bury(c *Conn) {
 	delete(w.pool, c)
 	delete(w.held, c)
@@ -217,7 +234,7 @@ func (w *world) acquire(t *rapid.T) {
 	who.Paused, w.paused[who], w.asked[who] = 0, 0, max(w.now, w.core.now)
 	class := w.bestClass(p, who)
 	w.step(Event{Kind: Acquire, Pool: p, Waiter: who}, nil)
-	if class >= 0 && w.queued[who] != nil {
+	if class >= 0 && w.queued[who] != nil && !who.parked { // check looks whether it had to be
 		t.Fatal("nothing was lent although a connection was idle")
 	}
 }
@@ -310,6 +327,7 @@ func (w *world) resize(t *rapid.T) {
 	caps := drawCaps(t)
 	for _, p := range w.pools {
 		s := drawSettings(t).capped(caps)
+		s.PerIdentity = w.share
 		w.configured(p, s)
 		w.step(Event{Kind: Resize, Pool: p, Settings: s}, nil)
 	}

@@ -17,6 +17,8 @@ type identity struct {
 	idle    list[Conn]
 	loops   []list[Conn] // idle again, by loop
 	waiters list[Waiter] // in order of arrival
+	parked  list[Waiter] // those beyond its share, likewise
+	leases  int          // connections that it has on loan, where that is bounded
 	filed   filing
 	turn    node[identity] // its place in the list that filed names
 }
@@ -25,7 +27,7 @@ type identity struct {
 type filing uint8
 
 const (
-	nowhere filing = iota // it has idle connections and no waiters
+	nowhere filing = iota // it has connections and no waiters in the queue
 	inRing                // it has waiters
 	inSpare               // it has nothing
 )
@@ -53,7 +55,7 @@ func (p *Pool) file(who *identity) {
 	switch {
 	case who.waiters.len > 0:
 		want = inRing
-	case who.idle.len == 0 && who != p.clean:
+	case who.idle.len == 0 && who.leases == 0 && who.parked.len == 0 && who != p.clean:
 		want = inSpare
 	}
 	if want == who.filed {
@@ -86,6 +88,13 @@ func (p *Pool) enqueue(w *Waiter, now int64) {
 // dequeue takes w out of the queue. served says that its identity has had its turn by that.
 func (p *Pool) dequeue(w *Waiter, served bool) {
 	who := w.who
+	if w.parked {
+		who.parked.remove(&w.mine)
+		p.parked.remove(&w.queue)
+		w.pool, w.who, w.parked = nil, nil, false
+		p.file(who)
+		return
+	}
 	who.waiters.remove(&w.mine)
 	p.waiting.remove(&w.queue)
 	w.pool, w.who = nil, nil

@@ -61,13 +61,15 @@ func (s *Set) Stats() []Stats {
 	for i, p := range c.order {
 		all[i] = Stats{
 			Key: p.Key, Size: p.set.Size, Reserve: p.set.Reserve,
-			Idle: p.conns.all.len, Leased: p.leased, Opening: p.opening, Waiters: p.waiting.len,
+			Idle: p.conns.all.len, Leased: p.leased, Opening: p.opening, Waiters: p.waiting.len + p.parked.len,
 			RetryIn:   time.Duration(max(0, p.retryAt-c.now)),
 			LastError: p.lastErr,
 			Paused:    p.paused,
 		}
-		if w := p.waiting.first(); w != nil {
-			all[i].OldestWait = time.Duration(c.now - w.since)
+		for _, w := range []*Waiter{p.waiting.first(), p.parked.first()} {
+			if w != nil {
+				all[i].OldestWait = max(all[i].OldestWait, time.Duration(c.now-w.since))
+			}
 		}
 	}
 	return all
@@ -103,6 +105,16 @@ func (s *Set) Usage(p *Pool) (leased, size int, down error) {
 		return d.total - d.idle.len, d.limit, down
 	}
 	return p.leased, p.set.Size, down
+}
+
+// Share returns how many connections w's identity has on loan and how many it may have, when that is what w waits for.
+func (s *Set) Share(w *Waiter) (leased, most int, bound bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !w.parked {
+		return 0, 0, false
+	}
+	return w.who.leases, w.pool.set.PerIdentity, true
 }
 
 // All returns every pool, in the order in which they were made.

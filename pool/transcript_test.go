@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the expected actions in testdat
 // TestTranscripts plays testdata/*.txt. A line is a command; the lines behind it that begin with "-> " are the actions
 // that must follow, in order. Empty lines and those that begin with # are left alone.
 //
-//	pool P [db=D] [tier=T] [of=IDENTITY] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N] [pertier=N] [paused=yes]
+//	pool P [db=D] [tier=T] [of=IDENTITY] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N] [pertier=N] [peridentity=N] [paused=yes]
 //	resize P ...                     the same settings; those not named keep their value
 //	acquire W IDENTITY [loop=N] [pool=P]
 //	cancel W
@@ -293,6 +293,8 @@ func parse(s Settings, f []string) Settings {
 			s.Paused = value == "yes"
 		case "pertier":
 			s.PerTier = n
+		case "peridentity":
+			s.PerIdentity = n
 		case "db", "tier", "of":
 		default:
 			panic("unknown setting " + key)

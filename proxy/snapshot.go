@@ -68,11 +68,15 @@ func (s *Server) poolSettings(tier *config.Tier) pool.Settings {
 	if tier.Database.Server != nil {
 		serverName = tier.Database.Server.Name
 	}
+	share := tier.Pool.PerIdentity
+	if tier.LogsInAsRole() {
+		share = 0 // the whole pool is one identity's
+	}
 	return pool.Settings{
 		Size: tier.Pool.Size, Min: tier.Pool.Min, Reserve: tier.Pool.Reserve, ReserveAfter: tier.Pool.ReserveAfter,
 		ServerIdle: tier.Timeouts.ServerIdle, ServerLifetime: tier.Timeouts.ServerLifetime,
 		LoginRetry: tier.Timeouts.ServerLoginRetry,
-		Server:     serverName, PerServer: limits.PerServer, PerDatabase: limits.PerDatabase,
+		Server:     serverName, PerServer: limits.PerServer, PerDatabase: limits.PerDatabase, PerIdentity: share,
 	}
 }
 

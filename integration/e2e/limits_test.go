@@ -238,6 +238,23 @@ func TestClientLimit(t *testing.T) {
 	wantAnswer(t, conn, "SELECT 1", "1")
 }
 
+// TestShare: pool.per_identity bounds the server connections of one identity; others get the rest.
+func TestShare(t *testing.T) {
+	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 4, per_identity = 2"}, More: "[timeouts]\nquery_wait = \"300ms\""}).Endpoint
+	var holders []*pgx.Conn
+	for range 2 {
+		holders = append(holders, connect(t, p.DSN("alice")))
+		exec(t, holders[len(holders)-1], "BEGIN")
+	}
+	third, other := connect(t, p.DSN("alice")), connect(t, p.DSN("ops"))
+	_, err := tryAsk(deadline(t), third, "SELECT 1")
+	wantError(t, err, "53300", `no free connection for tier "ro"`, "(2 of 2 in use)")
+	wantAnswer(t, other, "SELECT 'room'", "room")
+	exec(t, holders[0], "COMMIT")
+	wantAnswer(t, third, "SELECT 'mine'", "mine")
+	exec(t, holders[1], "COMMIT")
+}
+
 // TestFairness: a busy identity does not starve another of the same pool.
 func TestFairness(t *testing.T) {
 	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 1"}}).Endpoint

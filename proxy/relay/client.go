@@ -277,6 +277,9 @@ func (l *Loop) timeout(s *socket) {
 
 func (l *Loop) usage(s *session.Session) session.Usage {
 	leased, size, down := l.group.opt.Pools.Usage(s.Pool)
+	if own, most, bound := l.group.opt.Pools.Share(&s.Waiter); bound {
+		leased, size = own, most
+	}
 	u := session.Usage{InUse: leased, Size: size}
 	u.PausedFor, u.Paused = l.group.opt.Pools.PausedFor(&s.Waiter, l.now)
 	if down != nil {
