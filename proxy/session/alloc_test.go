@@ -37,20 +37,24 @@ var allocStep Step // a loop's
 
 // relayOnce is one lease: the client's bytes and the server's, as a loop would bring them.
 func relayOnce(t *testing.T, s *Session, v *Server, client, server []byte) {
+	relayAt(t, 1, s, v, client, server)
+}
+
+func relayAt(t *testing.T, now int64, s *Session, v *Server, client, server []byte) {
 	st := &allocStep
-	st.Reset(1, nil)
+	st.Reset(now, nil)
 	if s.State() == Idle {
 		s.Wake(st)
-		st.Reset(1, client)
+		st.Reset(now, client)
 		s.Granted(st, v)
 	} else {
-		st.Reset(1, client)
+		st.Reset(now, client)
 	}
 	if used := s.FromClient(st, client); used != len(client) {
 		t.Fatalf("used %d of %d bytes of the client's", used, len(client))
 	}
 	s.Settle(st)
-	st.Reset(1, server)
+	st.Reset(now, server)
 	if used := v.FromServer(st, server); used != len(server) {
 		t.Fatalf("used %d of %d bytes of the server's", used, len(server))
 	}
@@ -78,5 +82,25 @@ func BenchmarkSimpleQuery(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		relayOnce(t, c.sess, v.srv, client, server)
+	}
+}
+
+// A change of identity makes no work for the garbage collector either: what it says is kept for each role.
+func TestNoAllocationsToSwitch(t *testing.T) {
+	w := newWorld(t)
+	v := w.server("s1", map[string]string{"application_name": "", "DateStyle": "ISO, MDY"})
+	alice := w.client("c1", clientOptions{shared: true, startup: []Setting{{"application_name", "a"}}})
+	bob := w.client("c2", clientOptions{shared: true, identity: "bob"})
+	client := parseFrames(t, `P "" "select 1" B "" "" E S`, false)
+	confirmed := `1 2 C "DISCARD ALL" 1 2 C "BEGIN" 1 2 C "SET" `
+	toAlice := parseFrames(t, confirmed+`1 2 C "SET" 1 2 C "COMMIT" 1 2 D C "SELECT 1" S application_name "a" Z I`, true)
+	toBob := parseFrames(t, confirmed+`1 2 C "COMMIT" 1 2 D C "SELECT 1" S application_name "" Z I`, true)
+	v.srv.Identity = "bob"
+	now := w.now
+	if n := testing.AllocsPerRun(100, func() {
+		relayAt(t, now, alice.sess, v.srv, client, toAlice)
+		relayAt(t, now, bob.sess, v.srv, client, toBob)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

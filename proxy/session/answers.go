@@ -82,6 +82,9 @@ func (v *Server) serverFrame(st *Step, typ byte, size int, frame []byte, at int)
 	if r == nil {
 		return v.unexpected(st, typ)
 	}
+	if r.kind == kPrefix {
+		return v.prefixFrame(st, typ, size, frame)
+	}
 	r.answered, v.inDoubt = true, 0 // it is being answered, so everything before it has been
 	verdict := v.mine(r)
 	if r.mode == refused {

@@ -19,7 +19,7 @@ const (
 // FromClient takes bytes that the client sent, in is st's receive buffer. It returns how many it has used; the loop keeps
 // the rest, less than one frame's look, and presents it again with what follows.
 func (s *Session) FromClient(st *Step, in []byte) (used int) {
-	st.Server, s.stalled = s.srv, false
+	st.Server, s.stalled, s.drains = s.srv, false, false
 	used = s.fromClient(st, in)
 	s.Counts.ClientBytes += uint64(used)
 	return used
@@ -35,7 +35,10 @@ func (s *Session) fromClient(st *Step, in []byte) (used int) {
 			at += n
 			continue
 		}
-		if s.backlog = s.roleless; s.backlog || len(in)-at < wire.HeaderSize {
+		if s.backlog = s.holdsBack(st, in[at]); s.state == Closed {
+			return len(in)
+		}
+		if s.backlog || len(in)-at < wire.HeaderSize {
 			break
 		}
 		typ, size, ok := wire.Header(in[at:])
@@ -144,6 +147,7 @@ func (s *Session) sync() verdict {
 	v := s.srv
 	s.inBatch, s.bound = false, false
 	v.skipToSync, s.unnamedHere = false, false
+	s.gated = v.prefix.pending // behind it the server would go on whatever has become of the prefix
 	v.fifo.push(request{kind: kSync})
 	return pass
 }

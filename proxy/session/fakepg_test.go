@@ -34,6 +34,10 @@ type fakePG struct {
 	before   map[string]string // as the transaction began
 	local    map[string]bool   // set by SET LOCAL
 	reported map[string]string
+
+	revoked map[string]bool     // roles that SET ROLE refuses
+	watch   func(fakeStatement) // is told what is executed; nil = nobody
+	strike  bool                // the next message fails, as if it had been cancelled
 }
 
 type fakePortal struct {
@@ -103,6 +107,15 @@ func (pg *fakePG) message(typ byte, body []byte) {
 		return
 	}
 	var failed *fakeError
+	if pg.strike && (typ == wire.Query || typ == wire.Parse || typ == wire.Bind || typ == wire.Execute) {
+		pg.strike = false
+		pg.start()
+		pg.fail(&fakeError{pgerr.QueryCanceled, "canceling statement due to user request"})
+		if pg.skipping = typ != wire.Query; !pg.skipping {
+			pg.ready()
+		}
+		return
+	}
 	switch typ {
 	case wire.Query:
 		pg.query(body)

@@ -27,7 +27,7 @@ type fakeStatement struct {
 
 // fakeDefaults are the settings, fakeReported those that ParameterStatus tells.
 var (
-	fakeDefaults = map[string]string{"application_name": "", "datestyle": "ISO, MDY", "timezone": "UTC", "work_mem": "4MB"}
+	fakeDefaults = map[string]string{"application_name": "", "datestyle": "ISO, MDY", "timezone": "UTC", "work_mem": "4MB", "role": "none"}
 	fakeReported = map[string]string{"application_name": "application_name", "datestyle": "DateStyle", "timezone": "TimeZone"}
 )
 
@@ -50,12 +50,13 @@ var fakeGrammar = []struct {
 	{"divide", "SELECT", regexp.MustCompile(`^select 1/0$`)},
 	{"values", "SELECT", regexp.MustCompile(`^values (\d+)$`)},
 	{"insert", "INSERT 0 1", regexp.MustCompile(`^insert$`)},
-	{"begin", "BEGIN", regexp.MustCompile(`^begin$`)},
-	{"commit", "COMMIT", regexp.MustCompile(`^commit$`)},
+	{"begin", "BEGIN", regexp.MustCompile(`^(?i:begin)$`)},
+	{"commit", "COMMIT", regexp.MustCompile(`^(?i:commit)$`)},
 	{"rollback", "ROLLBACK", regexp.MustCompile(`^(?i:rollback)$`)},
 	{"copyin", "", regexp.MustCompile(`^copy (\w+) from stdin$`)},
 	{"copyout", "COPY 2", regexp.MustCompile(`^copy t to stdout$`)},
 	{"set", "SET", regexp.MustCompile(`^(?i:set) ([\w."]+) (?i:to) ` + literal + `$`)},
+	{"setrole", "SET", regexp.MustCompile(`^SET ROLE "?(\w+)"?$`)},
 	{"setlocal", "SET", regexp.MustCompile(`^set local (\w+) to ` + literal + `$`)},
 	{"setconfig", "SELECT", regexp.MustCompile(`^SELECT pg_catalog.set_config\(` + literal + `,(NULL|` + literal + `),false\)$`)},
 	{"question", "SELECT", regexp.MustCompile(`^SELECT '[\w.]+'::pg_catalog.text, pg_catalog.current_setting|^SELECT pg_catalog.lower\(name\), NULL`)},
@@ -161,6 +162,9 @@ func (pg *fakePG) allowed(st fakeStatement) *fakeError {
 
 // effect does what the statement does, but for its rows.
 func (pg *fakePG) effect(st fakeStatement, extended bool) *fakeError {
+	if pg.watch != nil {
+		pg.watch(st)
+	}
 	switch st.kind {
 	case "divide":
 		return &fakeError{"22012", "division by zero"}
@@ -170,6 +174,11 @@ func (pg *fakePG) effect(st fakeStatement, extended bool) *fakeError {
 		pg.end(st.kind == "commit")
 	case "set", "setlocal", "setconfig", "reset":
 		pg.set(st)
+	case "setrole":
+		if pg.revoked[st.arg] {
+			return &fakeError{pgerr.InsufficientPrivilege, "permission denied to set role"}
+		}
+		pg.settings["role"] = st.arg
 	case "notice":
 		pg.out = (&pgerr.Error{Severity: "NOTICE", Code: "00000", Message: "take note"}).AppendNotice(pg.out)
 	case "copyin":
@@ -191,6 +200,9 @@ func (pg *fakePG) effect(st fakeStatement, extended bool) *fakeError {
 		}
 		pg.deallocateAll()
 		pg.settings = maps.Clone(pg.initial)
+		if extended {
+			pg.commit() // at once, without a Sync: XACT_FLAGS_NEEDIMMEDIATECOMMIT
+		}
 	}
 	return nil
 }

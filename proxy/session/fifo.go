@@ -17,6 +17,7 @@ const (
 	kClose    kind = 'C'
 	kSync     kind = 'S'
 	kFunction kind = 'F'
+	kPrefix   kind = '^' // statements that change the identity, answered one by one: see prefix.go
 	kCopyEnd  kind = 'c' // CopyDone or CopyFail: no answer of its own, but it marks where a copy ends in the stream
 )
 
@@ -54,6 +55,7 @@ const (
 	ownClose         // a statement evicted from this server
 	ownFacts         // what PostgreSQL's rules say about the role that the session is to take
 	ownRole          // SET ROLE
+	ownPrefix        // what makes the server the session's, ahead of the client's bytes
 	ownFence         // nothing: its answer shows that everything before it has been answered
 	ownQuestion      // what the settings are that the client may have changed
 	ownChannels      // which channels its LISTEN has come to
@@ -179,6 +181,16 @@ func (f *fifo) hasClients() bool {
 		}
 	}
 	return false
+}
+
+// onlyOwn reports whether nothing of the client's is outstanding.
+func (f *fifo) onlyOwn() bool {
+	for i := f.head; i < len(f.buf); i++ {
+		if f.buf[i].mode != skipped {
+			return false
+		}
+	}
+	return true
 }
 
 // batch returns the entries up to the next Sync, that one left out.

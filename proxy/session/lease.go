@@ -41,8 +41,9 @@ func (s *Session) acquire(st *Step) {
 	st.Do |= Acquire
 }
 
-// Granted hands v to the session. If v carries somebody else's state it is reset first, and nothing of the client's is read
-// before the server has confirmed that. Settings that differ are sent ahead of the client's bytes in the same write.
+// Granted hands v to the session. If v carries somebody else's state it is reset first: by a prefix of the client's bytes, in
+// the same write, or else nothing of the client's is read before the server has confirmed that. Settings that differ are sent
+// ahead of the client's bytes in the same write.
 func (s *Session) Granted(st *Step, v *Server) {
 	s.Counts.WaitedNanos += st.Now - s.Counts.waitStart
 	s.srv, v.session, st.Server = v, s, v
@@ -50,13 +51,16 @@ func (s *Session) Granted(st *Step, v *Server) {
 	if v.prepared.max = s.Decision.Tier.MaxPrepared; v.prepared.max == 0 {
 		v.prepared.max = defaultPrepared
 	}
-	if v.dirty || v.Identity != "" && v.Identity != s.Identity {
+	reset := v.dirty || v.Identity != "" && v.Identity != s.Identity
+	switch {
+	case s.switches(st, reset):
+	case reset:
 		v.send(st, ownReset, "DISCARD ALL")
-		s.roleBehindReset(st)
+		s.factsBehindReset(st)
 		s.become(Preparing, st.Now)
-		return
+	default:
+		s.prepare(st)
 	}
-	s.prepare(st)
 }
 
 // prepare goes on with a clean server: the role first, where there is one to set.
@@ -122,7 +126,7 @@ func (v *Server) ownEnded(st *Step, what own) {
 	case what == ownReset:
 		v.forget()
 		switch {
-		case v.fifo.len() > 0: // SET ROLE is under way behind it
+		case v.fifo.len() > 0: // the question for the role is under way behind it
 		case s != nil:
 			s.prepare(st)
 		default:
@@ -131,11 +135,7 @@ func (v *Server) ownEnded(st *Step, what own) {
 	case s == nil:
 		v.cleanUp(st)
 	case what == ownFacts:
-		why := s.learnRole(st.Now, v.take().rows)
-		s.prepare(st)
-		if why != "" {
-			s.end.Detail = why
-		}
+		s.factsKnown(st)
 	case what == ownRole:
 		s.roleTaken(st.Now)
 		if s.state == Preparing {
@@ -169,6 +169,9 @@ func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 		return
 	case what == ownRole:
 		s.roleRefused(st, failed)
+		return
+	case what == ownFacts && s.state == Linked:
+		s.uncheckable(st, failed)
 		return
 	case what == ownQuestion:
 		// As with a statement_timeout of a millisecond. What cannot be carried stays where it is.
@@ -279,6 +282,7 @@ func (s *Session) Settle(st *Step) {
 	if v.body == 0 {
 		v.answerFaked(st)
 	}
+	s.endPrefix(st)
 	switch {
 	case s.marks != nil && v.clean() && s.between() && s.recall(st):
 	case s.letGo(st):

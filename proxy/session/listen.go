@@ -270,7 +270,7 @@ func (h *hearing) deafen() {
 // notification judges what the server on lease says of a channel: what the hub says as well is not said twice.
 func (v *Server) notification(st *Step, size int, frame []byte) verdict {
 	s := v.session
-	if s == nil {
+	if s == nil || v.prefix.pending { // what somebody else has listened to
 		return drop
 	}
 	if s.hearing != nil {

@@ -14,18 +14,21 @@ func (v *Server) leave(st *Step, s *Session) {
 		v.role = ""
 	}
 	switch {
-	case s.body > 0 && !s.dropBody, v.copyIn, v.inDoubt > 0:
+	case s.body > 0 && !s.dropBody, v.copyIn, v.inDoubt > 0, v.broken:
 		st.Do |= Discard
 	case v.clean() && s.pooled && !s.inBatch && len(s.strays) == 0 && s.pinned == 0 && s.marks == nil && !s.hearing.owes():
 		st.Do |= Release
 	default:
 		s.held = nil
-		if s.inBatch || v.skipToSync {
-			v.endBatch(st)
+		if s.inBatch || v.skipToSync || v.prefix.pending && v.fifo.ends == 0 {
+			v.endBatch(st) // behind a prefix the only Sync: the client's own would have ended the batch
 		}
 		v.dirty = v.dirty || !s.pooled || len(s.strays) > 0 || s.pinned != 0 || s.marks != nil || s.asking != nil || s.hearing.owes()
 		st.Do |= Orphan
-		if v.fifo.hasClients() {
+		switch {
+		case v.prefix.pending:
+			v.prefix.cancels = true
+		case v.fifo.hasClients():
 			st.Do |= CancelServer
 		}
 		v.cleanUp(st)

@@ -53,7 +53,7 @@ func (s *Session) guard(sum sqlscan.Summary, extended bool) *pgerr.Error {
 		return guarded("permission denied: statements of this kind are refused on this tier", "DO, routines and ALTER ROLE, DATABASE or SYSTEM need another tier.")
 	case does&sqlscan.ReadWrite != 0 && s.readOnly():
 		return guarded("permission denied: this tier is read-only", "Ask for the rw tier.")
-	case sum.Kinds.Has(sqlscan.Discard) && s.shared && (extended || sum.Count > 1 || s.srv.fifo.len() > 0):
+	case sum.Kinds.Has(sqlscan.Discard) && s.shared && (extended || sum.Count > 1 || !s.alone()):
 		return guarded("permission denied: DISCARD is taken alone and in the simple protocol on this tier", "Send it as a query of its own.")
 	}
 	return nil
@@ -98,12 +98,26 @@ func Unreadable(t *config.Tier, s Settings) *pgerr.Error {
 // client has pipelined behind it waits until the role is confirmed: SET ROLE may fail, when the membership has been revoked
 // or a cancel request for the DISCARD ALL comes late, and then it would meet the bare login.
 func (s *Session) afterDiscard(st *Step) {
-	s.putBack, s.roleless = true, true
+	s.putBack, s.gated = true, true
 	s.sendRole(st)
 	if worn := s.wear(s.startup); worn != NoSettings {
 		st.ToServer.Put(appendChange(st.ToServer.Own(), NoSettings, worn))
 		s.srv.fifo.push(request{kind: kQuery, mode: skipped, own: ownRestore})
 	}
+}
+
+// alone reports whether the client has nothing outstanding.
+func (s *Session) alone() bool { return !s.inBatch && s.srv.fifo.onlyOwn() }
+
+// discardLater makes the client's DISCARD ALL wait for the answers to pgtier's own statements: what follows it, it has to
+// follow at once.
+func (s *Session) discardLater(st *Step, size int) verdict {
+	if size > wholeFrame { // it has been held until it was whole, and cannot wait once more
+		return s.refuseQuery(st, kQuery, errTooLong)
+	}
+	s.endPrefix(st)
+	s.drains, s.backlog = true, true
+	return more
 }
 
 // rejectState refuses what would tie the session to one server connection.

@@ -17,8 +17,9 @@ type Profile struct {
 
 // Profiles remembers profiles. Safe for concurrent use; the lock is held for a map look-up.
 type Profiles struct {
-	mu   sync.Mutex
-	byID map[profileKey]*Profile
+	mu      sync.Mutex
+	byID    map[profileKey]*Profile
+	changes map[Settings]*change // that a clean server takes; see prefix.go
 }
 
 type profileKey struct {
@@ -31,7 +32,9 @@ type profileKey struct {
 const maxProfiles = 4096
 
 // NewProfiles returns an empty memory.
-func NewProfiles() *Profiles { return &Profiles{byID: make(map[profileKey]*Profile)} }
+func NewProfiles() *Profiles {
+	return &Profiles{byID: make(map[profileKey]*Profile), changes: make(map[Settings]*change)}
+}
 
 // Forget drops what is known of a pool, or of every pool when p is nil: its server may be another one now.
 func (p *Profiles) Forget(of *pool.Pool) {

@@ -35,6 +35,7 @@ func (v *Server) ready(st *Step, size int, frame []byte, at int) verdict {
 		v.fifo.dropCopyEnds()
 	}
 	v.status, v.copyIn = status, false
+	v.reportChanges(st)
 	switch {
 	case ended.mode == skipped:
 		v.ownEnded(st, ended.own)
@@ -57,6 +58,9 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 		return more
 	}
 	r := v.fifo.first()
+	if r != nil && r.kind == kPrefix {
+		return v.prefixFailed(st, size, frame)
+	}
 	if r == nil || isFatal(frame) {
 		v.toldWhy = v.mine(r) == pass
 	}
@@ -67,8 +71,12 @@ func (v *Server) failure(st *Step, size int, frame []byte) verdict {
 		}
 		return v.mine(nil) // unsolicited: the server is about to close
 	}
-	if r.mode == skipped && r.kind == kQuery {
-		return v.ownFailed(size, frame)
+	if r.mode == skipped && (r.kind == kQuery || r.own == ownFacts) {
+		verdict := v.ownFailed(size, frame)
+		if verdict != more && !r.kind.ends() {
+			v.abortBatch()
+		}
+		return verdict
 	}
 	if !v.retireStale(r, size, frame) || !v.readable(size, frame) {
 		return more
@@ -168,6 +176,9 @@ func (v *Server) parameter(st *Step, size int, frame []byte) verdict {
 	if !ok || !ok2 {
 		return v.unexpected(st, wire.ParameterStatus)
 	}
+	if v.takesReport(name, value) {
+		return drop
+	}
 	if !v.report(string(name), string(value)) {
 		return v.unexpected(st, wire.ParameterStatus)
 	}
@@ -179,9 +190,8 @@ func (v *Server) parameter(st *Step, size int, frame []byte) verdict {
 	if r != nil && r.own == ownRestore && v.session != nil {
 		return pass // the client has been told of the change that is taken back
 	}
-	if verdict == pass && tracked[lower(string(name))] && quotable(string(value)) && (v.session.marks == nil || !v.session.marks.discarded) {
-		v.session.wants(v.session.want.With(string(name), string(value)))
-		v.current = v.current.With(string(name), string(value))
+	if verdict == pass && tracked[lower(string(name))] {
+		v.follow(string(name), string(value))
 	}
 	return verdict
 }

@@ -70,6 +70,10 @@ func (s *Session) simple() request {
 // wholeQuery handles a simple query all of which is there.
 func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 	v := s.srv
+	discards := s.shared && v.status == wire.Idle && s.alone() && isDiscardAll(textOf(frame[wire.HeaderSize:]))
+	if discards && v.fifo.len() > 0 {
+		return s.discardLater(st, len(frame))
+	}
 	sql, rewritten := s.answerShow(frame[wire.HeaderSize:], len(frame)-wire.HeaderSize)
 	alters, shows := false, false
 	if !rewritten {
@@ -89,11 +93,10 @@ func (s *Session) wholeQuery(st *Step, frame []byte) verdict {
 		s.remember(n)
 		sql, rewritten = s.named2sql(st, n, frame)
 	}
-	alone := v.status == wire.Idle && v.fifo.len() == 0
 	r := s.simple()
 	r.alters, r.shows = r.alters || alters, shows
 	v.fifo.push(r)
-	if s.shared && alone && isDiscardAll(textOf(frame[wire.HeaderSize:])) {
+	if discards {
 		st.ToServer.Put(append(st.ToServer.Own(), frame...))
 		s.afterDiscard(st)
 		return taken

@@ -12,13 +12,17 @@ import (
 
 // On a tier with isolation = "shared" all identities use the same server connections, and each lease begins with SET ROLE.
 //
-//	the connection carries            first                              then
-//	another identity's state          DISCARD ALL, and its confirmation  SET ROLE, and its confirmation
-//	nothing (fresh, or just reset)                                       SET ROLE, and its confirmation
-//	the same identity's state                                            SET ROLE, unless a guard watched and it is recent
+//	the connection carries            ahead of the client's bytes, in the same write (prefix.go)
+//	another identity's state          DISCARD ALL, SET ROLE, the client's settings
+//	nothing (fresh, or just reset)    SET ROLE, the client's settings
+//	the same identity's state         SET ROLE, unless a guard watched and it is recent
 //
-// Nothing of the client's is sent before both are confirmed, so nothing of it can run as somebody else or meet what somebody
-// else left. What SET ROLE does not check, PostgreSQL's rules for a login of that role, is asked of the server.
+// If any of it fails the server executes nothing of the client's, and is closed: so nothing of it can run as somebody else or
+// meet what somebody else left. A session's first lease, a role of which nothing recent is known and a server whose timeouts
+// could end the prefix are waited for, statement by statement, before the client is read.
+//
+// What SET ROLE does not check, PostgreSQL's rules for a login of that role, is asked of the server. A session that keeps its
+// server is asked for again, before its next request, as soon as the answer is not recent any more.
 
 // roleFresh is how long what was learned about a role holds, and how long a role that a guard watches is not set again: a
 // revoked membership ends within twice this time.
@@ -43,10 +47,20 @@ type role struct {
 	settings []Setting // ALTER DATABASE SET, ALTER ROLE SET, ALTER ROLE IN DATABASE SET, in this order
 	limit    int       // CONNECTION LIMIT; -1 = none
 	sessions int       // guarded by Roles.mu
+	frames   []byte    // SET ROLE as a statement of a prefix
 }
 
 // NewRoles returns an empty memory.
 func NewRoles() *Roles { return &Roles{known: make(map[roleKey]*role)} }
+
+// forget drops what was learned of one role: the next lease of it asks again.
+func (r *Roles) forget(k roleKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.known[k]; known != nil {
+		known.checked = 0
+	}
+}
 
 // Forget drops everything learned: the next lease of each role asks again.
 func (r *Roles) Forget() {
@@ -129,29 +143,53 @@ func (s *Session) takeRole(st *Step) (done bool) {
 		s.counted = true
 		s.wants(overlay(known.settings, s.want))
 	}
-	if v.role == s.Decision.Role && st.Now-v.roleAt <= roleFresh {
+	s.roleSeen = known.checked
+	if s.hasRole(st.Now) {
 		return true
 	}
-	s.sendRole(st)
+	if !s.switches(st, false) {
+		s.sendRole(st)
+	}
 	return false
 }
 
-// roleBehindReset sends SET ROLE in the same write as the reset before it, when what is known of the role allows it: both
-// answers are waited for together. Should the reset fail, the server is closed with whatever role it has then.
-func (s *Session) roleBehindReset(st *Step) {
-	if !s.shared || !s.welcomed {
-		return
+// hasRole reports whether the server is known to have the session's role.
+func (s *Session) hasRole(now int64) bool {
+	return s.srv.role == s.Decision.Role && now-s.srv.roleAt <= roleFresh
+}
+
+// factsBehindReset asks what is not known of the role in the same write as the reset before it: both answers are waited for.
+// Should the reset fail, the server is closed whatever it says.
+func (s *Session) factsBehindReset(st *Step) {
+	if s.shared && s.roles.find(s.roleKey(), st.Now) == nil {
+		s.srv.send(st, ownFacts, factsQuery(s.Decision.Role))
 	}
-	if known := s.roles.find(s.roleKey(), st.Now); known != nil && known.refusal == nil {
-		s.sendRole(st)
+}
+
+// factsKnown is called when the server has said what it knows of the role.
+func (s *Session) factsKnown(st *Step) {
+	why := s.learnRole(st.Now, s.srv.take().rows)
+	switch {
+	case s.state != Linked:
+		s.prepare(st)
+	case why != "":
+		s.close(st, ReasonRole, errRole(s.Decision.Role))
+	default:
+		s.gated, s.roleSeen = false, st.Now
+		s.requestEnded(st)
+	}
+	if why != "" {
+		s.end.Detail = why
 	}
 }
 
 func (s *Session) sendRole(st *Step) {
 	v := s.srv
 	v.role, v.Identity = "", s.Identity
-	v.send(st, ownRole, "SET ROLE "+string(sqlscan.QuoteIdent(nil, s.Decision.Role)))
+	v.send(st, ownRole, setRole(s.Decision.Role))
 }
+
+func setRole(name string) string { return "SET ROLE " + string(sqlscan.QuoteIdent(nil, name)) }
 
 // overlay returns wanted on top of what the role has set.
 func overlay(settings []Setting, wanted Settings) Settings {
@@ -171,12 +209,12 @@ func overlay(settings []Setting, wanted Settings) Settings {
 // roleTaken is called when SET ROLE has been confirmed.
 func (s *Session) roleTaken(now int64) {
 	s.srv.role, s.srv.roleAt = s.Decision.Role, now
-	s.roleless = false
+	s.gated = false
 }
 
 // roleRefused is called when SET ROLE failed: the login is no member, or the role is gone.
 func (s *Session) roleRefused(st *Step, failed ownError) {
-	s.roles.Forget()
+	s.roles.forget(s.roleKey())
 	s.close(st, ReasonRole, errRole(s.Decision.Role))
 	s.end.Detail = failed.message + "; the login needs: GRANT " + string(sqlscan.QuoteIdent(nil, s.Decision.Role)) + " TO " +
 		string(sqlscan.QuoteIdent(nil, s.Decision.Tier.Login))
@@ -213,7 +251,7 @@ func factsQuery(name string) string {
 
 // learnRole takes over the answer to factsQuery.
 func (s *Session) learnRole(now int64, rows []Setting) (why string) {
-	known := &role{checked: now, limit: -1}
+	known := &role{checked: now, limit: -1, frames: appendStatement(nil, setRole(s.Decision.Role))}
 	facts := make(map[string]string)
 	for _, row := range rows {
 		if row.Name != "set" {

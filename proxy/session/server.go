@@ -43,6 +43,11 @@ type Server struct {
 	roleAt   int64     // when it was set, monotonic nanoseconds
 	dirty    bool      // carries the state of a session that ended: reset before anybody has it
 	ownError ownError  // of pgtier's own statement
+	prefix   prefix    // that has been sent and is not confirmed
+	broken   bool      // it has failed: nobody may have the server
+
+	login      []report0 // what was reported at the login: the first of reported
+	unreported bool      // what a prefix has changed has not been reported yet
 
 	toldWhy bool // a FATAL of the server's own has been forwarded
 
@@ -69,6 +74,7 @@ func NewServer(key pool.Key, pid uint32, addr string, params map[string]string) 
 		status: wire.Idle, current: NoSettings, wearer: NoSettings}
 	for _, name := range sortedNames(params) {
 		v.reported = append(v.reported, Setting{name, params[name]})
+		v.login = append(v.login, report0{lower: lower(name), value: params[name], tracked: tracked[lower(name)] && lower(name) != plainName})
 	}
 	return v
 }

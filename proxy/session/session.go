@@ -73,7 +73,9 @@ type Session struct {
 	shared    bool            // isolation "shared": the role is set at each lease
 	counted   bool            // in roles
 	putBack   bool            // role and settings follow a DISCARD ALL that has been sent
-	roleless  bool            // so does the role, and until it is confirmed nothing else of the client's is taken
+	gated     bool            // nothing of the client's is taken before what was sent is confirmed: see prefix.go
+	drains    bool            // nothing of the client's is taken before everything is answered
+	roleSeen  int64           // when the server said that the session may have its role, monotonic nanoseconds
 	backlog   bool            // there is something, which the loop keeps
 	owesReady bool            // the client's last ReadyForQuery is held back: see reset.go
 	startup   Settings        // what it asked for at its start, as the server reports it: what RESET goes back to
@@ -191,7 +193,7 @@ func (s *Session) MayRead() bool {
 	switch s.state {
 	case Linked:
 		// What the client sends next may depend on what follows from the answer: see adjust and mustWait.
-		return s.asking == nil && s.hearing.mayRead() && !s.roleless && !(s.stalled && s.srv.fifo.unsure > 0) && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
+		return s.asking == nil && s.hearing.mayRead() && !s.gated && !(s.drains && s.srv.fifo.len() > 0 && !s.srv.copyIn) && !(s.stalled && s.srv.fifo.unsure > 0) && (s.srv.fifo.len() < maxOutstanding || s.body > 0)
 	case Idle:
 		return s.refusal != nil || s.skip || s.body > 0 // a body, here, is the rest of what has been refused
 	default:

@@ -21,9 +21,10 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 // from it. Empty lines and those that begin with # are left alone. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
-//	client C [identity=I] [session] [reject] [guard] [label] [identity_setting] [hub] [fresh] [at=S] [query_wait=T]
+//	client C [identity=I] [session] [reject] [guard] [label] [identity_setting] [hub] [shared] [fresh] [at=S] [query_wait=T]
 //	         [notify=T] [login=T] [parameter=value]...
 //	          at: welcomed by S; fresh: like nobody before, so that a server has to be asked what it makes of C's settings
+//	          shared: of a shared tier, and welcomed; its role is called like its identity
 //	C: FRAMES            the client sends (frames_test.go has the language)
 //	C@S: FRAMES          the same, and S is granted whenever it asks for a server
 //	S: FRAMES            the server sends
@@ -273,6 +274,8 @@ func (p *player) client(name string, words []string) {
 			opt.label = true
 		case "identity_setting":
 			opt.setting = true
+		case "shared":
+			opt.shared = true
 		case "fresh":
 			fresh = true
 		case "at":
@@ -301,6 +304,8 @@ func (p *player) client(name string, words []string) {
 	c := p.w.client(name, opt)
 	p.clients[name] = c
 	switch {
+	case opt.shared:
+		c.state = c.sess.State()
 	case fresh:
 		p.w.start(c)
 	case at != "":

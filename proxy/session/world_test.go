@@ -22,6 +22,7 @@ type world struct {
 	limit    int    // how much one read takes; 0 = everything
 	shared   *Statements
 	profiles *Profiles
+	roles    *Roles
 	pool     *pool.Pool
 	watching *Sequences // zero: nobody is known to ask for sequence values
 	lastID   uint64
@@ -63,7 +64,7 @@ type testServer struct {
 
 func newWorld(t failer) *world {
 	return &world{
-		t: t, now: int64(time.Hour), shared: NewStatements(), profiles: NewProfiles(), watching: &Sequences{},
+		t: t, now: int64(time.Hour), shared: NewStatements(), profiles: NewProfiles(), watching: &Sequences{}, roles: NewRoles(),
 		pool:      &pool.Pool{Key: pool.Key{Database: "EPMT", Tier: "rw"}},
 		onAcquire: func(*testClient) {}, onIdle: func(*testServer) {}, onCancel: func(*testServer) {},
 	}
@@ -78,6 +79,7 @@ type clientOptions struct {
 	guard    bool
 	label    bool // application_name = "label"
 	setting  bool // identity_setting = true
+	shared   bool // isolation = "shared", and welcomed: its role is called like its identity
 	prepared int  // how many statements a server keeps; 0 = as by default
 	startup  []Setting
 	timeouts config.Timeouts
@@ -96,6 +98,10 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 	if opt.label {
 		tier.ApplicationName = "label"
 	}
+	role := ""
+	if opt.shared {
+		tier.Isolation, role = "shared", opt.identity
+	}
 	if opt.reject {
 		tier.SessionState = "reject"
 	}
@@ -110,11 +116,22 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 	c := &testClient{name: name}
 	w.lastID++
 	c.sess = New(Config{
-		ID: w.lastID, PID: 7, Secret: []byte{1, 2, 3, 4}, Pool: w.pool, Startup: startup, Profiles: w.profiles, Texts: w.shared, Sequences: w.watching, Now: w.now,
-		Decision: &auth.Decision{Identity: opt.identity, Tier: tier, Timeouts: opt.timeouts},
+		ID: w.lastID, PID: 7, Secret: []byte{1, 2, 3, 4}, Pool: w.pool, Startup: startup, Profiles: w.profiles, Texts: w.shared, Sequences: w.watching, Roles: w.roles, Now: w.now,
+		Decision: &auth.Decision{Identity: opt.identity, Role: role, Tier: tier, Timeouts: opt.timeouts},
 	})
 	c.sess.Waiter.Owner = c
+	if opt.shared {
+		w.take(c.sess)
+	}
 	return c
+}
+
+// take does what the first lease of a session on a shared tier does, but for the lease.
+func (w *world) take(s *Session) {
+	known := &role{checked: w.now, limit: -1, frames: appendStatement(nil, setRole(s.Decision.Role))}
+	w.roles.store(s.roleKey(), known)
+	s.counted = w.roles.enter(s.roleKey(), known)
+	s.welcomed, s.startup, s.told, s.state = true, s.want, s.want, Idle
 }
 
 func (w *world) server(name string, params map[string]string) *testServer {
