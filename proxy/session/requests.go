@@ -3,6 +3,7 @@ package session
 import (
 	"slices"
 
+	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
 
@@ -14,6 +15,12 @@ const wholeFrame = 16 << 10
 // it bigger; PostgreSQL itself cuts no name but drivers use tens of bytes.
 const maxNames = 48 << 10
 
+// errFunctionInBatch refuses a FunctionCall where the protocol has no place for it, and libpq does not send it either.
+// PostgreSQL 18 takes it, and then fails the first query behind the batch's Sync with XX000 "unexpected state STARTED": that
+// may be another client's.
+var errFunctionInBatch = pgerr.New(pgerr.FeatureNotSupported, "function calls by protocol are not supported inside a pipeline").
+	WithHint("Send Sync before them.")
+
 // function handles FunctionCall.
 func (s *Session) function(st *Step) verdict {
 	if s.Decision.Tier.Guard {
@@ -21,6 +28,9 @@ func (s *Session) function(st *Step) verdict {
 			return drop
 		}
 		return s.refuseQuery(st, kFunction, guarded("permission denied: function calls by protocol are refused on this tier", "Call the function in a SELECT."))
+	}
+	if s.inBatch && !s.srv.skipToSync {
+		return s.refuseQuery(st, kFunction, errFunctionInBatch)
 	}
 	return s.expect(kFunction)
 }
