@@ -36,12 +36,8 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 .PHONY: test-matrix
-test-matrix: postgres ## the integration tests on every supported version of PostgreSQL; VERSIONS="14 18"
-	@set -e; for version in $(VERSIONS); do \
-		bin=$$($(scripts)/install-matrix.sh $$version); \
-		echo "PostgreSQL $$version"; \
-		PGTIER_PG_BIN=$$bin $(GO) test -count=1 ./integration/...; \
-	done
+test-matrix: postgres clients ## the tests that start a PostgreSQL, on every supported version of it; VERSIONS="14 18"
+	@GO="$(GO)" $(scripts)/test-matrix.sh $(VERSIONS)
 
 .PHONY: compatibility
 compatibility: postgres clients ## the clients' table in docs/compatibility.md
