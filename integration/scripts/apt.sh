@@ -44,7 +44,7 @@ apt_install() {
 			printf "#!/bin/sh\nexit 101\n" >"$no_service"
 			chmod 755 "$no_service"
 		fi
-		apt-get -qq update
-		apt-get -qq install --no-install-recommends "$@" >/dev/null
+		apt-get -qq -o Acquire::Retries=5 update
+		apt-get -qq -o Acquire::Retries=5 install --no-install-recommends "$@" >/dev/null
 	' apt_install "$@"
 }

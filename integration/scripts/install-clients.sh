@@ -30,6 +30,6 @@ mkdir -p "$target"
 if ! cmp -s "$lock" "$target/installed.json"; then
 	say "installing node-postgres and postgres.js with npm into $target"
 	cp "${lock%/*}/package.json" "$lock" "$target"
-	(cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+	(cd "$target" && npm ci --fetch-retries=5 --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
 	cp "$lock" "$target/installed.json"
 fi

@@ -52,7 +52,7 @@ if ! installed node "$node_packages"; then
 	say "installing with npm into $cache/node: $node_packages"
 	mkdir -p "$cache/node"
 	# shellcheck disable=SC2086
-	(cd "$cache/node" && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error $node_packages >&2)
+	(cd "$cache/node" && npm install --fetch-retries=5 --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error $node_packages >&2)
 	printf '%s\n' "$node_packages" >"$cache/node.installed"
 fi
 if command -v mvn >/dev/null && ! installed java "$pgjdbc"; then

@@ -21,7 +21,7 @@ mkdir -p "$target"
 if ! cmp -s "$here/postgres/package-lock.json" "$target/installed.json"; then
 	say "installing PostgreSQL 14 to 18 with npm into $target"
 	cp "$here/postgres/package.json" "$here/postgres/package-lock.json" "$target"
-	(cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+	(cd "$target" && npm ci --fetch-retries=5 --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
 	# npm packages hold no symbolic links: each lists its own, which we make, inside its lib directory only.
 	node - "$target" <<-'JS'
 		const fs = require("fs"), path = require("path");
