@@ -42,8 +42,15 @@ func TestLabel(t *testing.T) {
 		}
 	}
 	for _, sql := range []string{"RESET ALL", "DISCARD ALL", "RESET application_name", "SET application_name TO DEFAULT"} {
-		exec(t, alice, "SET application_name = 'else'")
+		exec(t, alice, "SET application_name = 'else'") // behind another identity
+		if got := alice.PgConn().ParameterStatus("application_name"); got != "else" {
+			t.Errorf("reported %q behind another identity", got)
+		}
+		wantAnswer(t, ops, "SELECT 1", "1")
 		exec(t, alice, sql)
+		if got := alice.PgConn().ParameterStatus("application_name"); got != "psql" {
+			t.Errorf("%s: reported %q", sql, got)
+		}
 		wantAnswer(t, alice, shownAs, "alice/ro: psql")
 		wantAnswer(t, alice, "SHOW application_name", "psql")
 		wantAnswer(t, ops, shownAs, "ops/ro")
