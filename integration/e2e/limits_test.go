@@ -240,7 +240,7 @@ func TestClientLimit(t *testing.T) {
 
 // TestShare: pool.per_identity bounds the server connections of one identity; others get the rest.
 func TestShare(t *testing.T) {
-	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 4, per_identity = 2"}, More: "[timeouts]\nquery_wait = \"300ms\""}).Endpoint
+	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 4, per_identity = 2"}, More: "[timeouts]\nquery_wait = \"2s\""}).Endpoint
 	var holders []*pgx.Conn
 	for range 2 {
 		holders = append(holders, connect(t, p.DSN("alice")))
