@@ -21,6 +21,7 @@ type Policy struct {
 	databases map[string]*config.Database
 	groups    map[string]*config.Group
 	subjects  map[string]*subject
+	console   map[string]ConsoleRight
 }
 
 // subject is an identity with all the rules that are for it.
@@ -61,6 +62,7 @@ func NewPolicy(cfg *config.Config) *Policy {
 	}
 	p := &Policy{databases: cfg.Databases, groups: cfg.Groups, subjects: make(map[string]*subject, len(cfg.Identities))}
 	groups := cfg.GroupsOf()
+	p.console = consoleRights(cfg, groups)
 	for name, identity := range cfg.Identities {
 		s := &subject{identity: identity, groups: groups[name]}
 		names := []string{name, "*"}

@@ -27,6 +27,7 @@ type Config struct {
 	Limits     Limits
 	Relay      Relay
 	Log        Log
+	Console    *Console // nil: there is none
 
 	keys *node // where each key stands, for Diff; nil when the Config was not read from a text
 }
@@ -200,4 +201,12 @@ type Relay struct {
 type Log struct {
 	Level  string
 	Format string
+}
+
+// Console says who may use the console: the database "pgtier" (or "pgbouncer") that is pgtier itself. Each entry is an
+// identity or "@group". Who is in both lists is an administrator.
+type Console struct {
+	Pos       Pos
+	Admins    []string // may use every command
+	Observers []string // may only look
 }

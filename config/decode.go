@@ -43,6 +43,7 @@ func (d *decoder) decode(t *table) {
 	d.groups(t)
 	d.grants(t)
 	d.denies(t)
+	d.console(t)
 }
 
 func (d *decoder) version(t *table) {

@@ -183,19 +183,29 @@ func (d *decoder) subject(t *table) string {
 		}
 	case to == "*":
 	case isGroup && d.cfg.Groups[group] == nil:
-		hint := ""
-		if near := Closest(group, slices.Collect(maps.Keys(d.cfg.Groups))); near != "" {
-			hint = fmt.Sprintf("; did you mean %q (line %d)?", "@"+near, d.cfg.Groups[near].Pos.Line)
-		}
-		t.failf("to", "group %q is not defined%s", to, hint)
+		t.failf("to", "%s", d.noGroup(group))
 	case !isGroup && d.cfg.Identities[to] == nil:
-		hint := suggest(to, d.cfg.Identities)
-		if d.cfg.Groups[to] != nil {
-			hint = fmt.Sprintf("; did you mean the group %q?", "@"+to)
-		}
-		t.failf("to", "identity %q is not defined%s", to, hint)
+		t.failf("to", "%s", d.noIdentity(to))
 	}
 	return to
+}
+
+// noGroup says that a group is not defined, and which one may have been meant.
+func (d *decoder) noGroup(name string) string {
+	hint := ""
+	if near := Closest(name, slices.Collect(maps.Keys(d.cfg.Groups))); near != "" {
+		hint = fmt.Sprintf("; did you mean %q (line %d)?", "@"+near, d.cfg.Groups[near].Pos.Line)
+	}
+	return fmt.Sprintf("group %q is not defined%s", "@"+name, hint)
+}
+
+// noIdentity says that an identity is not defined, and what may have been meant.
+func (d *decoder) noIdentity(name string) string {
+	hint := suggest(name, d.cfg.Identities)
+	if d.cfg.Groups[name] != nil {
+		hint = fmt.Sprintf("; did you mean the group %q?", "@"+name)
+	}
+	return fmt.Sprintf("identity %q is not defined%s", name, hint)
 }
 
 func (d *decoder) databaseOf(t *table, required bool) string {

@@ -53,6 +53,7 @@ func Diff(old, new *Config) []Change {
 	d.compare(limitLeaves(&old.Limits), limitLeaves(&new.Limits), "limits")
 	d.compare(relayLeaves(&old.Relay), relayLeaves(&new.Relay), "relay")
 	d.compare(logLeaves(&old.Log), logLeaves(&new.Log), "log")
+	d.compare(consoleLeaves(old.Console), consoleLeaves(new.Console), "console")
 	return d.changes
 }
 
@@ -148,13 +149,17 @@ func rules[R any](d *differ, key string, was, is []*R, text func(*R) (string, Po
 }
 
 func (d *differ) report(path []string, what string, effect Effect) {
-	key := ""
+	d.changes = append(d.changes, Change{d.new.at(path), keyOf(path), what, effect})
+}
+
+// keyOf writes a path as one key. Empty steps are left out.
+func keyOf(path []string) (key string) {
 	for _, name := range path {
 		if name != "" {
 			key = join(key, name)
 		}
 	}
-	d.changes = append(d.changes, Change{d.new.at(path), key, what, effect})
+	return key
 }
 
 func removed(from Pos) string {

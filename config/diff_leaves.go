@@ -164,6 +164,13 @@ func logLeaves(l *Log) []leaf {
 	return []leaf{{"level", text(l.Level), Live, false}, {"format", text(l.Format), Live, false}}
 }
 
+func consoleLeaves(c *Console) []leaf {
+	if c == nil {
+		c = &Console{}
+	}
+	return []leaf{{"admins", set(c.Admins), Live, false}, {"observers", set(c.Observers), Live, false}}
+}
+
 // rule is all that a grant says: two grants with the same text are the same.
 func (g *Grant) rule() string {
 	s := fmt.Sprintf("to %q on %q: %s", g.To, g.Database, set(g.Tiers)) + conditions(g.From, g.When)

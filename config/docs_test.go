@@ -29,6 +29,7 @@ var docHeadings = map[kind]string{
 	kindLimits:        "## `[limits]`",
 	kindRelay:         "## `[relay]`",
 	kindLog:           "## `[log]`",
+	kindConsole:       "## `[console]`",
 	kindSecret:        "## Secrets",
 }
 

@@ -92,6 +92,13 @@ func (s *Set) PausedFor(w *Waiter, now int64) (d time.Duration, paused bool) {
 	return w.pausedFor(now), w.pool != nil && w.pool.paused
 }
 
+// AtRest tells whether p is paused and has neither connections nor logins under way.
+func (s *Set) AtRest(p *Pool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.paused && p.total() == 0
+}
+
 // Usage returns how many connections of p are on loan and how many it may have, or, when a cap keeps it from having more, how
 // many all pools under that cap have and may have; down is why the latest login failed when p has no connection at all, nil
 // otherwise.

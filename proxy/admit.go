@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -36,7 +37,7 @@ func (s *Server) admit(snap *snapshot, c *startup.Client) {
 	}
 	place := &place{
 		id: s.lastID.Add(1), secret: newSecret(c.Protocol), decision: c.Decision,
-		method: c.Identity.Method, addr: c.Addr, since: time.Now(),
+		method: c.Identity.Method, addr: c.Addr, since: time.Now().UnixNano(), tls: tlsVersion(c.TLS),
 	}
 	if refused := s.registry.enter(place, snap.cfg.Limits.PerIdentity); refused != nil {
 		s.refuse(c, refused)
@@ -51,7 +52,28 @@ func (s *Server) admit(snap *snapshot, c *startup.Client) {
 		s.log.Warn("client not handed over", zap.Error(err))
 		return
 	}
-	s.registry.attach(place.pid, client)
+	if d := s.registry.attach(place.pid, client, nil); d != nil {
+		s.relay.Kill(client, d.reason, d.err)
+	}
+}
+
+// endSession ends a session, whatever it is doing. It reports whether there is one with this pid.
+func (s *Server) endSession(pid uint32, reason session.Reason, e *pgerr.Error) bool {
+	client, console, ok := s.registry.condemn(pid, &doom{reason, e})
+	switch {
+	case client != nil:
+		s.relay.Kill(client, reason, e)
+	case console != nil:
+		console.End(reason, e)
+	}
+	return ok
+}
+
+func tlsVersion(c *tls.Conn) uint16 {
+	if c == nil {
+		return 0
+	}
+	return c.ConnectionState().Version
 }
 
 // refuse answers a client that has logged in but gets no session.
@@ -90,6 +112,7 @@ func (s *Server) ended(sess *session.Session, end *relay.End) {
 	if p == nil {
 		return
 	}
+	s.stats.ended(sess)
 	how := sess.Ended()
 	fields := append(who(sess.Decision),
 		zap.Uint64("session", sess.ID), zap.String("client", clientAddress(p.addr)), zap.String("method", p.method),
@@ -109,6 +132,9 @@ func (s *Server) ended(sess *session.Session, end *relay.End) {
 
 // who are the fields that say who had what.
 func who(d *auth.Decision) []zap.Field {
+	if d.Tier == nil {
+		return []zap.Field{zap.String("identity", d.Identity), zap.String("database", consoleName)}
+	}
 	role := d.Role
 	if role == "" {
 		role = d.Tier.Login

@@ -2,14 +2,17 @@ package proxy
 
 import (
 	"crypto/subtle"
+	"maps"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/pgtier/pgtier/auth"
 	"github.com/pgtier/pgtier/config"
+	"github.com/pgtier/pgtier/pool"
+	"github.com/pgtier/pgtier/proxy/console"
 	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/relay"
+	"github.com/pgtier/pgtier/proxy/session"
 )
 
 // registry knows every session: by its cancel key, and counted by who has it. Its lock is held for map look-ups only and
@@ -27,16 +30,27 @@ type grantUse struct {
 	grant    *config.Grant
 }
 
-// place is one session's entry. Constant after enter, but for client.
+// place is one session's entry. Constant after enter, but for the last three. There is one for each client: its size counts.
 type place struct {
 	id       uint64
 	pid      uint32
+	tls      uint16            // version, as crypto/tls has it; 0 without
+	right    auth.ConsoleRight // NoConsole: it is a session on a database
 	secret   []byte
-	decision *auth.Decision
+	decision *auth.Decision // of a console session only Identity is set
 	method   string
 	addr     netip.AddrPort
-	since    time.Time
-	client   *relay.Client // nil until attach
+	since    int64 // Unix nanoseconds
+
+	client  *relay.Client    // nil until attach, and for a console session
+	console *console.Session // nil until attach, and for any other session
+	doom    *doom            // the session was ended before it was attached
+}
+
+// doom is why a session is ended from outside.
+type doom struct {
+	reason session.Reason
+	err    *pgerr.Error
 }
 
 func newRegistry() *registry {
@@ -64,13 +78,31 @@ func (r *registry) enter(p *place, perIdentity int) *pgerr.Error {
 	return nil
 }
 
-// attach says which client the entry is for, once it has been handed over. The session may have ended before that.
-func (r *registry) attach(pid uint32, c *relay.Client) {
+// attach says which client the entry is for, once it has been handed over. The session may have ended before that; or it was
+// to end, and the caller has to see to it.
+func (r *registry) attach(pid uint32, c *relay.Client, s *console.Session) *doom {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.places[pid]; p != nil {
-		p.client = c
+	p := r.places[pid]
+	if p == nil {
+		return nil
 	}
+	p.client, p.console = c, s
+	return p.doom
+}
+
+// condemn returns the session that is to be ended for d. When it has not been attached yet, attach returns d.
+func (r *registry) condemn(pid uint32, d *doom) (c *relay.Client, s *console.Session, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.places[pid]
+	if p == nil {
+		return nil, nil, false
+	}
+	if p.client == nil && p.console == nil {
+		p.doom = d
+	}
+	return p.client, p.console, true
 }
 
 // leave removes the entry; nil when there is none.
@@ -96,16 +128,16 @@ func (r *registry) leave(pid uint32) *place {
 	return p
 }
 
-// find reports whether this is somebody's cancel key, and returns whose; nil before attach. The secrets are compared in
-// constant time.
-func (r *registry) find(pid uint32, secret []byte) (known bool, c *relay.Client) {
+// find reports whether this is somebody's cancel key, and returns whose: a client or a console session, nothing before attach.
+// The secrets are compared in constant time.
+func (r *registry) find(pid uint32, secret []byte) (known bool, c *relay.Client, s *console.Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.places[pid]
 	if p == nil || subtle.ConstantTimeCompare(p.secret, secret) != 1 {
-		return false, nil
+		return false, nil, nil
 	}
-	return true, p.client
+	return true, p.client, p.console
 }
 
 // all returns a copy of every entry.
@@ -117,4 +149,22 @@ func (r *registry) all() []place {
 		list = append(list, *p)
 	}
 	return list
+}
+
+// usage is how many sessions there are, by what they use.
+type usage struct {
+	pools      map[pool.Key]int
+	identities map[string]int
+}
+
+func (r *registry) usage() usage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	u := usage{pools: make(map[pool.Key]int), identities: maps.Clone(r.identities)}
+	for _, p := range r.places {
+		if p.right == auth.NoConsole {
+			u.pools[poolKey(p.decision.Tier, p.decision.Role)]++
+		}
+	}
+	return u
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pgtier/pgtier/auth"
 	"github.com/pgtier/pgtier/config"
 	"github.com/pgtier/pgtier/pool"
 	"github.com/pgtier/pgtier/proxy/pgerr"
@@ -16,8 +17,37 @@ import (
 // Reload puts a new configuration in force, whole or not at all. Logins under way finish by the old one. Pools take their new
 // sizes; those whose way to log in has changed replace their server connections as these come back. Sessions whose access
 // has ended are ended with 57P01, in a transaction too. What needs a restart (listen, relay) stays as it is and is said in the
-// log each time. Not safe for concurrent use.
+// log each time. One at a time: others wait.
 func (s *Server) Reload(cfg *config.Config) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	return s.reload(cfg)
+}
+
+// SetSource says how ReloadSource reads the configuration again. It is called before Serve.
+func (s *Server) SetSource(source func() (*config.Config, error)) { s.source = source }
+
+// ReloadSource reads the configuration again and puts it in force, as Reload does. A file with mistakes changes nothing: a
+// configuration that cannot be used must never widen access. The error, which is in the log too, is then a config.Findings.
+func (s *Server) ReloadSource() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if s.source == nil {
+		return errNoSource
+	}
+	cfg, err := s.source()
+	if err == nil {
+		err = s.reload(cfg)
+	}
+	if err != nil {
+		s.log.Error("reload refused, the old configuration stays in force", zap.Error(err))
+	}
+	return err
+}
+
+var errNoSource = pgerr.New(pgerr.FeatureNotSupported, "this pgtier has no configuration file that could be read again")
+
+func (s *Server) reload(cfg *config.Config) error {
 	old := s.snapshot.Load()
 	changes := config.Diff(old.cfg, cfg)
 	next := *cfg
@@ -63,12 +93,14 @@ func sameLogin(a, b *config.Tier, role string) bool {
 func (s *Server) endAccess(snap *snapshot) (n int) {
 	for _, p := range s.registry.all() {
 		why := s.lost(snap, p)
-		if why == "" || p.client == nil {
+		if why == "" {
 			continue
 		}
-		d := p.decision
-		s.relay.Kill(p.client, session.ReasonExpired, pgerr.Fatal(pgerr.AdminShutdown,
-			"terminating connection: access to tier %q on %q ended (%s)", d.Tier.Name, d.Tier.Database.Name, why))
+		what := "the console"
+		if t := p.decision.Tier; t != nil {
+			what = fmt.Sprintf("tier %q on %q", t.Name, t.Database.Name)
+		}
+		s.endSession(p.pid, session.ReasonExpired, pgerr.Fatal(pgerr.AdminShutdown, "terminating connection: access to %s ended (%s)", what, why))
 		n++
 	}
 	return n
@@ -81,6 +113,12 @@ func (s *Server) lost(snap *snapshot, p place) string {
 		return "identity removed or disabled"
 	}
 	from := p.addr.Addr()
+	if p.right != auth.NoConsole {
+		if snap.policy.Console(d.Identity, consoleName, from) < p.right {
+			return "configuration reloaded"
+		}
+		return ""
+	}
 	now, refused := snap.policy.Resolve(d.Identity, d.Tier.Database.Name, d.Tier.Name, from, time.Now())
 	switch {
 	case refused != nil:

@@ -6,6 +6,7 @@
 //	startup.Accept      *startup.Client        authenticated and authorised
 //	admit               a place                the limits on clients
 //	relay.Adopt         *relay.Client          the goroutine ends; from here on the client is a socket on an event loop
+//	console.Serve       *console.Session       or it stays, for a client of the console
 //
 // What depends on the configuration is one immutable snapshot; a login works with the one it began with.
 package proxy
@@ -38,6 +39,8 @@ type Server struct {
 	pools     *pool.Set
 	relay     *relay.Group
 	registry  *registry
+	pauses    *pauses
+	stats     *stats
 	profiles  *session.Profiles
 	texts     *session.Statements
 	sequences *session.Sequences
@@ -46,11 +49,18 @@ type Server struct {
 
 	listeners []net.Listener
 	logins    sync.WaitGroup // accept loops and logins under way
-	inLogin   atomic.Int64
+	inLogin   atomic.Int64   // logins under way, and console sessions, which stay in the goroutine of their login
 	draining  atomic.Bool
 	lastID    atomic.Uint64
 	ctx       context.Context // ends logins
 	stop      context.CancelFunc
+
+	asked, cut chan struct{} // closed by Shutdown: to stop, and to stop at once
+	askOnce    sync.Once
+	cutOnce    sync.Once
+
+	reloading sync.Mutex // held while a configuration is read and put in force
+	source    func() (*config.Config, error)
 }
 
 // Listen builds a server and opens its listeners; Serve runs it. cfg must be checked. Errors name what could not be opened.
@@ -58,9 +68,10 @@ func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		log: log, throttle: auth.NewThrottle(), pools: pool.NewSet(),
 		registry: newRegistry(), profiles: session.NewProfiles(), texts: session.NewStatements(), sequences: session.NewSequences(),
-		wrongKeys: newWrongKeys(log),
-		roles:     session.NewRoles(),
+		wrongKeys: newWrongKeys(log), stats: newStats(),
+		roles: session.NewRoles(), asked: make(chan struct{}), cut: make(chan struct{}),
 	}
+	s.pauses = newPauses(s)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	snap, err := s.newSnapshot(cfg, nil)
 	if err != nil {
@@ -72,7 +83,7 @@ func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	}
 	s.relay, err = relay.New(relay.Options{
 		Loops: cfg.Relay.Loops, Engine: cfg.Relay.Engine, Pools: s.pools, Dialer: s, Log: log,
-		CancelWait: cfg.Timeouts.CancelWait, Ended: s.ended,
+		CancelWait: cfg.Timeouts.CancelWait, Ended: s.ended, Quiet: s.pauses.quiet,
 	})
 	if err != nil {
 		s.closeListeners()
@@ -91,15 +102,18 @@ func (s *Server) Addrs() []net.Addr {
 	return addrs
 }
 
-// Serve accepts clients until ctx ends, then drains: transactions finish, new clients are refused with 57P03. It returns
-// when the last session has ended; when hurry is closed before that, or the configured shutdown timeout passes, the rest
+// Serve accepts clients until ctx ends or Shutdown is called, then drains: transactions finish, new clients are refused with 57P03. It returns
+// when the last session has ended; when hurry is closed before that, or Shutdown says so, or the configured shutdown timeout passes, the rest
 // is ended at once.
 func (s *Server) Serve(ctx context.Context, hurry <-chan struct{}) error {
 	for _, l := range s.listeners {
 		s.logins.Go(func() { s.accept(l) })
 	}
 	s.log.Info("ready", zap.Strings("addresses", addresses(s.Addrs())), zap.Int("loops", s.relay.Loops()), zap.String("engine", s.relay.Engine()))
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-s.asked:
+	}
 	err := s.drain(hurry)
 	s.closeListeners()
 	s.stop()
@@ -124,14 +138,25 @@ func (s *Server) drain(hurry <-chan struct{}) error {
 		select {
 		case <-hurry:
 			cancel()
+		case <-s.cut:
+			cancel()
 		case <-ctx.Done():
 		}
 	}()
 	s.log.Info("draining", zap.Int("sessions", s.relay.Live()))
+	s.endConsoles(session.ReasonShutdown, errDraining)
 	if err := s.relay.Drain(ctx); err != nil {
 		return fmt.Errorf("%w: %d left", ErrCut, s.relay.Live())
 	}
 	return nil
+}
+
+// Shutdown makes Serve drain and return: transactions finish when drain is set, and are cut otherwise. It does not wait.
+func (s *Server) Shutdown(drain bool) {
+	s.askOnce.Do(func() { close(s.asked) })
+	if !drain {
+		s.cutOnce.Do(func() { close(s.cut) })
+	}
 }
 
 // accept hands each new connection to a login goroutine.
@@ -174,6 +199,8 @@ func (s *Server) login(nc net.Conn) {
 	case err != nil: // answered and logged
 	case cancelRequest != nil:
 		s.cancel(cancelRequest)
+	case client.Console != auth.NoConsole:
+		s.serveConsole(snap, client)
 	default:
 		s.admit(snap, client)
 	}
@@ -195,9 +222,12 @@ func (s *Server) cancel(r *startup.CancelRequest) {
 	if !s.wrongKeys.allows(now, from) {
 		return
 	}
-	if known, c := s.registry.find(r.PID, r.Secret); !known {
+	switch known, client, console := s.registry.find(r.PID, r.Secret); {
+	case !known:
 		s.wrongKeys.wrong(now, from)
-	} else if c != nil {
-		s.relay.Cancel(c)
+	case client != nil:
+		s.relay.Cancel(client)
+	case console != nil:
+		console.Cancel()
 	}
 }

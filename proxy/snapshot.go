@@ -39,7 +39,7 @@ func (s *Server) newSnapshot(cfg *config.Config, previous *auth.Credentials) (*s
 	}
 	snap.acceptor = startup.New(startup.Config{
 		TLS: tlsConfig, RequireTLS: cfg.Listen.RequireTLS, MaxPacket: cfg.Limits.StartupPacket,
-		Credentials: credentials, Policy: snap.policy, Throttle: s.throttle, Log: s.log, Refuse: s.refusing,
+		Credentials: credentials, Policy: snap.policy, Console: snap.policy.Console, Throttle: s.throttle, Log: s.log, Refuse: s.refusing,
 	})
 	return snap, nil
 }
@@ -56,10 +56,14 @@ func (s *Server) refusing() *pgerr.Error {
 
 // pool returns the pool of a tier and role.
 func (s *Server) pool(tier *config.Tier, role string) *pool.Pool {
+	return s.pauses.pool(poolKey(tier, role), s.poolSettings(tier))
+}
+
+func poolKey(tier *config.Tier, role string) pool.Key {
 	if tier.Isolation == "shared" {
 		role = "" // one pool for all of them
 	}
-	return s.pools.Pool(pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}, s.poolSettings(tier))
+	return pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}
 }
 
 func (s *Server) poolSettings(tier *config.Tier) pool.Settings {

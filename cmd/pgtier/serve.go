@@ -72,7 +72,8 @@ func serveReloading(ctx context.Context, cfg *config.Config, load func() (*confi
 		addrs = append(addrs, a.String())
 	}
 	if load != nil {
-		defer onHangup(func() { reload(srv, log, load) })()
+		srv.SetSource(load)
+		defer onHangup(func() { _ = srv.ReloadSource() })() // what is wrong is in the log
 	}
 	ready(addrs)
 	return srv.Serve(ctx, hurry)
@@ -92,18 +93,6 @@ func onHangup(fn func()) (stop func()) {
 		signal.Stop(signals)
 		close(signals)
 		wg.Wait()
-	}
-}
-
-// reload puts the file's new content in force. A file with mistakes changes nothing, loudly: a configuration that cannot be
-// used must never widen access.
-func reload(srv *proxy.Server, log *zap.Logger, load func() (*config.Config, error)) {
-	cfg, err := load()
-	if err == nil {
-		err = srv.Reload(cfg)
-	}
-	if err != nil {
-		log.Error("reload refused, the old configuration stays in force", zap.Error(err))
 	}
 }
 

@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pgtier/pgtier/proxy"
 )
 
 func newVersionCommand() *cobra.Command {
@@ -15,31 +15,8 @@ func newVersionCommand() *cobra.Command {
 		Example: "  pgtier version",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), proxy.Version())
 			return err
 		},
 	}
-}
-
-// version is "pgtier v1.2.3 (commit 0123456789ab, go1.26.0, linux/amd64)". The linker and the go command know all of it.
-func version() string {
-	name, commit := "(devel)", "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if v := info.Main.Version; v != "" {
-			name = v
-		}
-		modified := ""
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				commit = s.Value[:min(12, len(s.Value))]
-			case "vcs.modified":
-				if s.Value == "true" {
-					modified = " with changes"
-				}
-			}
-		}
-		commit += modified
-	}
-	return fmt.Sprintf("pgtier %s (commit %s, %s, %s/%s)", name, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"strings"
 	"time"
 
 	"github.com/pgtier/pgtier/proxy/wire"
@@ -20,7 +19,8 @@ type View struct {
 
 // View returns what may be told at the time now, in monotonic nanoseconds. The loop that has the session calls it.
 func (s *Session) View(now int64) View {
-	v := View{State: s.state, Pinned: s.Pinned(), AppName: s.want.get(plainName), Counts: s.Counts}
+	v := View{State: s.state, Pinned: s.Pinned(), Counts: s.Counts}
+	v.AppName, _ = s.want.value(plainName)
 	if s.state == Waiting {
 		v.Wait = time.Duration(now - s.Counts.waitStart)
 	}
@@ -47,17 +47,4 @@ func (v *Server) View() ServerView {
 		view.Client = v.session.ID
 	}
 	return view
-}
-
-// get returns the value of one parameter, whose name is in lower case; "" when the set has it not.
-func (s Settings) get(name string) string {
-	for rest := s.h.Value(); rest != ""; {
-		var n, value string
-		n, rest, _ = strings.Cut(rest, "\x00")
-		value, rest, _ = strings.Cut(rest, "\x00")
-		if n == name {
-			return value
-		}
-	}
-	return ""
 }

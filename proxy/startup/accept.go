@@ -32,7 +32,8 @@ type Config struct {
 	MaxPacket   int         // the longest startup packet in bytes; 0 means 10 KiB
 	Credentials *auth.Credentials
 	Policy      Policy
-	Throttle    *auth.Throttle // lives longer than a configuration: it remembers failures
+	Console     func(identity, database string, from netip.Addr) auth.ConsoleRight // nil: there is no console
+	Throttle    *auth.Throttle                                                     // lives longer than a configuration: it remembers failures
 	Log         *zap.Logger
 	Now         func() time.Time    // nil means time.Now
 	Refuse      func() *pgerr.Error // asked before anybody authenticates: the answer for everybody, as while stopping; nil means never
@@ -123,9 +124,19 @@ func (l *login) login(ctx context.Context, r *request) (*Client, error) {
 	if wrongUser != nil {
 		return nil, wrongUser
 	}
-	decision, err := l.authorise(who, fromUser, parameters)
+	asked, refusal := parameters.tier(fromUser)
+	if refusal != nil {
+		return nil, refusal.AsFatal()
+	}
+	right, err := l.console(who, asked)
 	if err != nil {
 		return nil, err
+	}
+	var decision *auth.Decision
+	if right == auth.NoConsole {
+		if decision, err = l.authorise(who, asked); err != nil {
+			return nil, err
+		}
 	}
 	l.out = appendAuthentication(l.out, authOK, nil)
 	if err := l.flush(); err != nil {
@@ -133,7 +144,7 @@ func (l *login) login(ctx context.Context, r *request) (*Client, error) {
 	}
 	return &Client{
 		Conn: l.conn, TLS: l.tls, Addr: l.addr, Protocol: r.protocol,
-		Identity: who, Decision: decision, Params: parameters.list,
+		Identity: who, Decision: decision, Console: right, Params: parameters.list,
 	}, nil
 }
 
@@ -146,12 +157,21 @@ func (l *login) checkTransport() error {
 		WithHint("Use sslmode=verify-full, or at least sslmode=require.")
 }
 
-// authorise asks the policy.
-func (l *login) authorise(who auth.Identity, fromUser string, p *parameters) (*auth.Decision, error) {
-	asked, refusal := p.tier(fromUser)
-	if refusal != nil {
-		return nil, refusal.AsFatal()
+// console says whether the client has come for the console and may have it. To who may not, nothing tells that there is one.
+func (l *login) console(who auth.Identity, asked string) (auth.ConsoleRight, error) {
+	if l.cfg.Console == nil {
+		return auth.NoConsole, nil
 	}
+	right := l.cfg.Console(who.Name, l.database, l.addr.Addr())
+	if right != auth.NoConsole && asked != "" {
+		return auth.NoConsole, pgerr.Fatal(pgerr.InvalidAuthorization, "the console has no tiers").
+			WithHint("Connect as \"%s\", without a tier.", who.Name)
+	}
+	return right, nil
+}
+
+// authorise asks the policy.
+func (l *login) authorise(who auth.Identity, asked string) (*auth.Decision, error) {
 	decision, refusal := l.cfg.Policy.Resolve(who.Name, l.database, asked, l.addr.Addr(), l.cfg.Now())
 	if refusal != nil {
 		return nil, refusal.AsFatal()

@@ -34,8 +34,9 @@ type Client struct {
 	Addr     netip.AddrPort // of the peer; invalid on a Unix socket
 	Protocol uint32         // 3<<16 or 3<<16 | 2: what was negotiated
 	Identity auth.Identity
-	Decision *auth.Decision
-	Params   []Param // without user, database, pgtier.*; identity-changing ones have been refused
+	Decision *auth.Decision    // nil when it has come for the console
+	Console  auth.ConsoleRight // NoConsole when it has come for a database
+	Params   []Param           // without user, database, pgtier.*; identity-changing ones have been refused
 }
 
 // CancelRequest is somebody's wish to cancel the query of the session whose key it carries. Clients wait until the connection
