@@ -59,7 +59,14 @@ func (v *Server) reportChanges(st *Step) {
 	}
 	for i := range v.login {
 		now := v.reported[i]
-		if !v.login[i].tracked || now.Value == v.given(i) {
+		if now.Value == v.given(i) {
+			continue
+		}
+		if v.login[i].lower == plainName {
+			v.renamed(st, pass, now.Value) // for the second time, if the server has reported it
+			continue
+		}
+		if !v.login[i].tracked {
 			continue
 		}
 		st.ToClient.Put(wire.AppendParameterStatus(st.ToClient.Own(), now.Name, now.Value))
