@@ -314,7 +314,11 @@ func (s *Session) sendCancel(st *Step) {
 // release gives the server back. The session is idle.
 func (s *Session) release(st *Step) {
 	st.Server = s.srv
-	st.Do |= Release
+	if s.srv.loaded {
+		st.Do |= Discard // after DISCARD ALL of the client's
+	} else {
+		st.Do |= Release
+	}
 	s.Counts.Transactions++
 	if !s.Decision.Tier.Guard {
 		s.srv.role = "" // whatever the client's SQL has made of it

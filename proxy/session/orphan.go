@@ -16,7 +16,7 @@ func (v *Server) leave(st *Step, s *Session) {
 	switch {
 	case s.body > 0 && !s.dropBody, v.copyIn, v.inDoubt > 0, v.broken:
 		st.Do |= Discard
-	case v.clean() && s.pooled && !s.inBatch && len(s.strays) == 0 && s.pinned == 0 && s.marks == nil && !s.hearing.owes():
+	case v.clean() && s.pooled && !v.loaded && !s.inBatch && len(s.strays) == 0 && s.pinned == 0 && s.marks == nil && !s.hearing.owes():
 		st.Do |= Release
 	default:
 		s.held = nil
@@ -51,6 +51,8 @@ func (v *Server) cleanUp(st *Step) {
 	case v.fifo.len() > 0:
 	case v.status != wire.Idle:
 		v.send(st, ownRollback, "ROLLBACK")
+	case v.loaded:
+		st.Do |= Discard
 	case v.dirty:
 		v.send(st, ownReset, "DISCARD ALL")
 	default:

@@ -53,6 +53,7 @@ type Server struct {
 
 	prepared prepared
 
+	loaded    bool   // a client has loaded a library, which nothing unloads: nobody else gets it
 	sequences uint64 // the ID of the session that its sequence values are of; see sequences.go
 }
 
