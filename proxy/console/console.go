@@ -191,5 +191,9 @@ func (s *Session) welcome() {
 
 const serverVersion = "1.0/pgtier"
 
-// ready says that the next request may come. There are no transactions here.
-func (s *Session) ready() { s.out = wire.AppendReadyForQuery(s.out, wire.Idle) }
+// ready says that the next request may come, unless none will. There are no transactions here.
+func (s *Session) ready() {
+	if s.ctx.Err() == nil {
+		s.out = wire.AppendReadyForQuery(s.out, wire.Idle)
+	}
+}

@@ -23,6 +23,7 @@ func (s *Session) frame(f frame) {
 	case s.skip:
 	case f.typ == wire.Query:
 		s.query(f.body)
+		s.ready()
 	case f.typ == wire.Function:
 		s.fail(pgerr.New(pgerr.FeatureNotSupported, "the console has no functions"))
 		s.ready()
@@ -35,7 +36,6 @@ func (s *Session) frame(f frame) {
 
 // query answers a simple query, which may be several commands: up to the first that fails.
 func (s *Session) query(body []byte) {
-	defer s.ready()
 	delete(s.statements, "")
 	delete(s.portals, "")
 	text, _, ok := wire.CString(body)
