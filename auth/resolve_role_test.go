@@ -61,6 +61,22 @@ tiers = ["rw"]
 to = "*"
 database = "pip"
 tiers = ["rw"]
+
+[identities.erin]
+scram = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+[identities.px-own]
+password = "x"
+[databases.own]
+server = "main"
+[databases.own.tiers]
+ro = { isolation = "login", role = "{identity}_ro", pool = { size = 9, per_identity = 3 } }
+rw = { isolation = "login", role = "{identity}", sslcert = "/people/{role}.crt", sslkey = "/people/{role}.key" }
+admin = { login = "px-own", password = "x" }
+[[grants]]
+to = "*"
+database = "own"
+tiers = ["ro", "rw"]
+default = "ro"
 `
 
 func TestRoles(t *testing.T) {
@@ -85,6 +101,8 @@ func TestRoles(t *testing.T) {
 			`FATAL 28000 permission denied: "a.name.of.more.than.sixty-three.bytes.as.mail.addresses.may.be@example.com" cannot run as role ` +
 				`"a.name.of.more.than.sixty-three.bytes.as.mail.addresses.may.be@example.com" on database "pip": ` +
 				`the name is 74 bytes long; PostgreSQL cuts names after 63` + hint},
+		{"carol", "own", "rw", "carol"},
+		{"px-own", "own", "rw", `FATAL 28000 permission denied: "px-own" cannot log in as "px-own" on database "own": it is the login of tier "admin"` + hint},
 		{"none", "tww_lausanne", "", "tww_user_lausanne"}, // only the role matters
 	} {
 		d, err := p.Resolve(c.identity, c.database, c.asked, netip.Addr{}, today)

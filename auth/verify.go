@@ -40,5 +40,20 @@ func (c *Credentials) Begin(name string, shown Evidence) (id *Identity, secret *
 	return nil, scram.Mock(c.mockKey[:], name, c.saltSize, c.iterations)
 }
 
+// PassKey returns what a server that has a verifier of name's lets in with key, which name has proven. ok is false when key is of
+// no verifier that name has now.
+func (c *Credentials) PassKey(name string, key *scram.ClientKey) (pass scram.PassKey, ok bool) {
+	if credential := c.identities[name]; credential != nil && credential.secret != nil {
+		return credential.secret.PassKey(key)
+	}
+	return scram.PassKey{}, false
+}
+
+// Fits reports whether name could still log in with the client key that stored recognises.
+func (c *Credentials) Fits(name string, stored scram.StoredKey) bool {
+	credential := c.identities[name]
+	return credential != nil && credential.secret != nil && credential.secret.Fits(stored)
+}
+
 // Known says whether name may log in at all. It is for the log only: a client must never learn it.
 func (c *Credentials) Known(name string) bool { return c.identities[name] != nil }

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net"
@@ -17,6 +18,7 @@ func (d *decoder) check() {
 	d.checkMethods()
 	d.checkFiles()
 	d.checkLogins()
+	d.checkOwnLogins()
 	d.checkRoles()
 	d.checkMeetings()
 }
@@ -58,6 +60,15 @@ func (t *table) readable(key, path string) ([]byte, error) {
 // readKey reads a file with a private key in it; nil when path is empty.
 func (t *table) readKey(key, path string) ([]byte, error) {
 	return t.readWith(key, "key file", path, private)
+}
+
+// CheckKeyFile says what is wrong with a file that has a private key in it, as Load does. It is for those whose names are
+// known only when somebody comes.
+func CheckKeyFile(path string) error {
+	if _, err := readRegular(path, maxFile, private); err != nil {
+		return fmt.Errorf("key file %s %w", path, err)
+	}
+	return nil
 }
 
 func (t *table) readWith(key, what, path string, check func(fs.FileMode) error) ([]byte, error) {

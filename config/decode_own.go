@@ -41,6 +41,21 @@ func (d *decoder) ownPool(p *Pool, s *table) {
 	}
 }
 
+// checkOwnLogins keeps the wall between tiers where people log in as themselves: the same template in two tiers of a database is the
+// same login in both.
+func (d *decoder) checkOwnLogins() {
+	tiers := d.allTiers()
+	for i, low := range tiers {
+		for _, high := range tiers[i+1:] {
+			both := low.LogsInAsRole() && high.LogsInAsRole() && low.Database == high.Database
+			if both && low.RoleTemplate != nil && high.RoleTemplate != nil && slices.Equal(low.RoleTemplate.parts, high.RoleTemplate.parts) {
+				d.where[low].failf("role", "tiers %s and %s of %q let people log in as the same role: everybody in %s would have their %s rights",
+					low.Name, high.Name, low.Database.Name, low.Name, high.Name)
+			}
+		}
+	}
+}
+
 // LogsInAsRole says whether server connections of the tier are logged in as the role of the session, with the identity's own
 // credential, and not as a login of the tier (isolation = "login").
 func (t *Tier) LogsInAsRole() bool { return t.Isolation == "login" }

@@ -24,9 +24,6 @@ func (d *decoder) tier(db *Database, name string, t *table) {
 		IdentitySetting: t.boolean("identity_setting", false),
 		Settings:        t.settings(),
 	}
-	if missing(kindTier, "isolation", tier.Isolation) != nil {
-		tier.Isolation = defaultIsolation // reported
-	}
 	db.Tiers[name] = tier
 	d.where[tier] = t
 	d.role(tier, t)

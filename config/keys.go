@@ -70,7 +70,6 @@ var notYet = []later{
 	{kindTop, "http", nil},
 	{kindTop, "revocation", nil},
 	{kindTop, "peers", nil},
-	{kindTier, "isolation", "login"},
 }
 
 // missing returns the row of notYet for a key, nil when the key is supported or unknown.

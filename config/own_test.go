@@ -14,7 +14,6 @@ func ownTier(lines ...string) string {
 }
 
 func TestOwnLogins(t *testing.T) {
-	lift(t, "isolation")
 	const role = `role = "{identity}"`
 	for _, c := range []struct {
 		lines []string
@@ -52,9 +51,23 @@ func TestOwnLogins(t *testing.T) {
 	}
 }
 
+// The same people in two tiers of a database would have the same rights in both.
+func TestOwnLoginsOfTwoTiers(t *testing.T) {
+	two := func(rw string) string {
+		was := "login    = \"epmt-rw\"\npassword = { file = \"epmt-rw\" }\npool     = { size = 10 }\n"
+		return strings.Replace(ownTier(`role = "{identity}_{tier}"`), was, "isolation = \"login\"\nrole = \""+rw+"\"\n", 1)
+	}
+	if _, findings := load1(t, two("{identity}_{tier}")); len(findings) > 0 {
+		t.Error(findings)
+	}
+	_, findings := load1(t, two("{identity}_ro"))
+	if len(findings) != 1 || !strings.Contains(findings.Error(), `tiers ro and rw of "EPMT" let people log in as the same role`) {
+		t.Error(findings)
+	}
+}
+
 // What stands for a placeholder of the operator's own is held to the same rule as what an identity chooses.
 func TestOwnFilesOfOddDatabases(t *testing.T) {
-	lift(t, "isolation")
 	text := strings.ReplaceAll(ownTier(`role = "{identity}"`, `sslcert = "{database}/{role}.crt"`, `sslkey = "{database}/{role}.key"`), "databases.EPMT", `databases."../x"`)
 	text = strings.ReplaceAll(text, `database = "EPMT"`, `database = "*"`)
 	_, findings := load1(t, text)
@@ -64,7 +77,6 @@ func TestOwnFilesOfOddDatabases(t *testing.T) {
 }
 
 func TestOwnDefaults(t *testing.T) {
-	lift(t, "isolation")
 	for _, c := range []struct {
 		lines                  []string
 		size, perIdentity, min int
@@ -92,7 +104,6 @@ func TestOwnDefaults(t *testing.T) {
 }
 
 func TestPathTemplates(t *testing.T) {
-	lift(t, "isolation")
 	cfg, findings := load1(t, ownTier(`role = "{identity}"`, `sslcert = "people/{tier}.{identity}/{role}.crt"`, `sslkey = "/k/{identity}{role}"`))
 	if cfg == nil {
 		t.Fatal(findings)

@@ -39,21 +39,31 @@ func (s *Server) admit(snap *snapshot, c *startup.Client) {
 		id: s.lastID.Add(1), secret: newSecret(c.Protocol), decision: c.Decision,
 		method: c.Identity.Method, addr: c.Addr, since: time.Now().UnixNano(), tls: tlsVersion(c.TLS),
 	}
+	s.remember(snap, place, c)
+	constant := *place // from enter on others may write to the place itself
 	if refused := s.registry.enter(place, snap.cfg.Limits.PerIdentity); refused != nil {
 		s.refuse(c, refused)
 		return
 	}
+	own := s.pool(c.Decision.Tier, c.Decision.Role, c.Decision.Identity)
+	s.enterKey(place, own, c)
 	client, err := s.relay.Adopt(c.Conn, c.TLS, session.Config{
 		ID: place.id, PID: place.pid, Secret: place.secret, Decision: c.Decision,
-		Pool: s.pool(c.Decision.Tier, c.Decision.Role), Startup: wanted, Profiles: s.profiles, Texts: s.texts, Roles: s.roles, Sequences: s.sequences,
+		Pool: own, Startup: wanted, Profiles: s.profiles, Texts: s.texts, Roles: s.roles, Sequences: s.sequences,
 	})
 	if err != nil {
 		s.registry.leave(place.pid)
+		s.leaveKey(place)
 		s.log.Warn("client not handed over", zap.Error(err))
 		return
 	}
 	if d := s.registry.attach(place.pid, client, nil); d != nil {
 		s.relay.Kill(client, d.reason, d.err)
+	}
+	// A reload meanwhile has not seen this client.
+	if now := s.snapshot.Load(); now != snap {
+		constant.pid = place.pid
+		s.endIfLost(now, constant)
 	}
 }
 
@@ -78,6 +88,7 @@ func tlsVersion(c *tls.Conn) uint16 {
 
 // refuse answers a client that has logged in but gets no session.
 func (s *Server) refuse(c *startup.Client, e *pgerr.Error) {
+	c.ClientKey.Wipe()
 	frame := e.AsFatal().Append(nil)
 	if c.TLS != nil {
 		_, _ = c.TLS.Write(frame)
@@ -113,6 +124,7 @@ func (s *Server) ended(sess *session.Session, end *relay.End) {
 		return
 	}
 	s.stats.ended(sess)
+	s.leaveKey(p)
 	how := sess.Ended()
 	fields := append(who(sess.Decision),
 		zap.Uint64("session", sess.ID), zap.String("client", clientAddress(p.addr)), zap.String("method", p.method),
@@ -137,11 +149,11 @@ func who(d *auth.Decision) []zap.Field {
 	}
 	role := d.Role
 	if role == "" {
-		role = d.Tier.Login
+		role = d.Login()
 	}
 	return []zap.Field{
 		zap.String("identity", d.Identity), zap.String("database", d.Tier.Database.Name), zap.String("tier", d.Tier.Name),
-		zap.String("login", d.Tier.Login), zap.String("role", role),
+		zap.String("login", d.Login()), zap.String("role", role),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/pgtier/pgtier/auth"
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/config"
 	"github.com/pgtier/pgtier/pool"
 	"github.com/pgtier/pgtier/proxy/console"
@@ -40,7 +41,9 @@ type place struct {
 	decision *auth.Decision // of a console session only Identity is set
 	method   string
 	addr     netip.AddrPort
-	since    int64 // Unix nanoseconds
+	since    int64            // Unix nanoseconds
+	proved   *scram.StoredKey // recognises the client key that it logged in with, where people log in to PostgreSQL too; or nil
+	brought  *scram.StoredKey // the same, when the keyring has the key
 
 	client  *relay.Client    // nil until attach, and for a console session
 	console *console.Session // nil until attach, and for any other session
@@ -163,7 +166,7 @@ func (r *registry) usage() usage {
 	u := usage{pools: make(map[pool.Key]int), identities: maps.Clone(r.identities)}
 	for _, p := range r.places {
 		if p.right == auth.NoConsole {
-			u.pools[poolKey(p.decision.Tier, p.decision.Role)]++
+			u.pools[poolKey(p.decision.Tier, p.decision.Role, p.decision.Identity)]++
 		}
 	}
 	return u

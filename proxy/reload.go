@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -76,34 +77,46 @@ func (s *Server) reloadPools(old, snap *snapshot) {
 		if is != nil {
 			s.relay.Tell(pool.Event{Kind: pool.Resize, Pool: p, Settings: s.poolSettings(is)})
 		}
-		if is == nil || was == nil || !sameLogin(was, is, p.Key.Role) {
+		if is == nil || was == nil || !sameLogin(old, snap, p.Key) {
 			s.relay.Tell(pool.Event{Kind: pool.Retire, Pool: p})
 		}
 	}
 }
 
-// sameLogin reports whether server connections of both tiers are interchangeable.
-func sameLogin(a, b *config.Tier, role string) bool {
-	x, y := target(a, role), target(b, role)
+// sameLogin reports whether server connections of a pool by both configurations are interchangeable.
+func sameLogin(old, snap *snapshot, key pool.Key) bool {
+	x, err := old.target(key)
+	y, err2 := snap.target(key)
 	x.ConnectTimeout, y.ConnectTimeout = 0, 0
-	return reflect.DeepEqual(x, y)
+	if err != nil || err2 != nil || !reflect.DeepEqual(x, y) {
+		return false
+	}
+	// What a person has proven by an old verifier has opened connections that the new one may not open.
+	return key.Identity == "" || slices.Equal(old.cfg.Identities[key.Identity].Verifiers, snap.cfg.Identities[key.Identity].Verifiers)
 }
 
 // endAccess ends the sessions that would not get what they have by the new configuration. It returns how many.
 func (s *Server) endAccess(snap *snapshot) (n int) {
 	for _, p := range s.registry.all() {
-		why := s.lost(snap, p)
-		if why == "" {
-			continue
+		if s.endIfLost(snap, p) {
+			n++
 		}
-		what := "the console"
-		if t := p.decision.Tier; t != nil {
-			what = fmt.Sprintf("tier %q on %q", t.Name, t.Database.Name)
-		}
-		s.endSession(p.pid, session.ReasonExpired, pgerr.Fatal(pgerr.AdminShutdown, "terminating connection: access to %s ended (%s)", what, why))
-		n++
 	}
 	return n
+}
+
+// endIfLost ends one session if it has lost what it has.
+func (s *Server) endIfLost(snap *snapshot, p place) bool {
+	why := s.lost(snap, p)
+	if why == "" {
+		return false
+	}
+	what := "the console"
+	if t := p.decision.Tier; t != nil {
+		what = fmt.Sprintf("tier %q on %q", t.Name, t.Database.Name)
+	}
+	s.endSession(p.pid, session.ReasonExpired, pgerr.Fatal(pgerr.AdminShutdown, "terminating connection: access to %s ended (%s)", what, why))
+	return true
 }
 
 // lost says why a session has lost what it has; "" when it has not.
@@ -125,6 +138,8 @@ func (s *Server) lost(snap *snapshot, p place) string {
 		return "configuration reloaded"
 	case now.Role != d.Role || now.Tier.Isolation != d.Tier.Isolation || now.Tier.Guard != d.Tier.Guard:
 		return "its role has changed"
+	case p.proved != nil && !snap.credentials.Fits(d.Identity, *p.proved):
+		return "its password has changed"
 	}
 	return ""
 }

@@ -39,6 +39,7 @@ type Server struct {
 	pools     *pool.Set
 	relay     *relay.Group
 	registry  *registry
+	keys      *keyring
 	pauses    *pauses
 	stats     *stats
 	profiles  *session.Profiles
@@ -67,7 +68,7 @@ type Server struct {
 func Listen(cfg *config.Config, log *zap.Logger) (*Server, error) {
 	s := &Server{
 		log: log, throttle: auth.NewThrottle(), pools: pool.NewSet(),
-		registry: newRegistry(), profiles: session.NewProfiles(), texts: session.NewStatements(), sequences: session.NewSequences(),
+		registry: newRegistry(), keys: newKeyring(), profiles: session.NewProfiles(), texts: session.NewStatements(), sequences: session.NewSequences(),
 		wrongKeys: newWrongKeys(log), stats: newStats(),
 		roles: session.NewRoles(), asked: make(chan struct{}), cut: make(chan struct{}),
 	}

@@ -54,16 +54,23 @@ func (s *Server) refusing() *pgerr.Error {
 	return nil
 }
 
-// pool returns the pool of a tier and role.
-func (s *Server) pool(tier *config.Tier, role string) *pool.Pool {
-	return s.pauses.pool(poolKey(tier, role), s.poolSettings(tier))
+// poolKey names the pool of a tier, role and identity. Where people log in as themselves, each has a pool of their own, also
+// when two of them have the same role: what one has proven is not for the other.
+func poolKey(tier *config.Tier, role, identity string) pool.Key {
+	key := pool.Key{Database: tier.Database.Name, Tier: tier.Name}
+	switch {
+	case tier.Isolation == "shared": // one pool for all of them
+	case tier.LogsInAsRole():
+		key.Role, key.Identity = role, identity
+	default:
+		key.Role = role
+	}
+	return key
 }
 
-func poolKey(tier *config.Tier, role string) pool.Key {
-	if tier.Isolation == "shared" {
-		role = "" // one pool for all of them
-	}
-	return pool.Key{Database: tier.Database.Name, Tier: tier.Name, Role: role}
+// pool returns the pool of a tier, role and identity.
+func (s *Server) pool(tier *config.Tier, role, identity string) *pool.Pool {
+	return s.pauses.pool(poolKey(tier, role, identity), s.poolSettings(tier))
 }
 
 func (s *Server) poolSettings(tier *config.Tier) pool.Settings {
@@ -76,12 +83,16 @@ func (s *Server) poolSettings(tier *config.Tier) pool.Settings {
 	if tier.LogsInAsRole() {
 		share = 0 // the whole pool is one identity's
 	}
-	return pool.Settings{
+	settings := pool.Settings{
 		Size: tier.Pool.Size, Min: tier.Pool.Min, Reserve: tier.Pool.Reserve, ReserveAfter: tier.Pool.ReserveAfter,
 		ServerIdle: tier.Timeouts.ServerIdle, ServerLifetime: tier.Timeouts.ServerLifetime,
 		LoginRetry: tier.Timeouts.ServerLoginRetry,
 		Server:     serverName, PerServer: limits.PerServer, PerDatabase: limits.PerDatabase, PerIdentity: share,
 	}
+	if tier.LogsInAsRole() {
+		settings.Size, settings.PerTier = tier.Pool.PerIdentity, tier.Pool.Size
+	}
+	return settings
 }
 
 // warm makes the pools that keep connections open before anybody asks for one.
@@ -89,7 +100,7 @@ func (s *Server) warm(snap *snapshot) {
 	for _, db := range snap.cfg.Databases {
 		for _, tier := range db.Tiers {
 			if tier.Pool.Min > 0 {
-				s.pool(tier, tier.Role)
+				s.pool(tier, tier.Role, "")
 			}
 		}
 	}

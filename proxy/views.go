@@ -54,7 +54,7 @@ func clientOf(p *place, v *session.View) console.Client {
 		return c
 	}
 	d := p.decision
-	c.Database, c.Tier, c.Role = d.Tier.Database.Name, d.Tier.Name, cmp.Or(d.Role, d.Tier.Login)
+	c.Database, c.Tier, c.Role = d.Tier.Database.Name, d.Tier.Name, cmp.Or(d.Role, d.Login())
 	c.State, c.PinReason, c.Wait = stateOf(v.State), v.Pinned, v.Wait
 	c.ServerPID, c.AppName, c.Counts = v.ServerPID, v.AppName, countsOf(&v.Counts)
 	switch v.Transaction {
@@ -99,6 +99,9 @@ func (o operator) Servers(ctx context.Context) ([]console.Server, error) {
 // loginOf is as whom a pool logs in by the present configuration; "" when its tier has gone from it.
 func loginOf(snap *snapshot, key pool.Key) string {
 	if t := snap.tier(key); t != nil {
+		if t.LogsInAsRole() {
+			return key.Role
+		}
 		return t.Login
 	}
 	return ""

@@ -9,6 +9,15 @@ import (
 	"github.com/pgtier/pgtier/config"
 )
 
+// ownLogins says why there is nothing to examine in a tier that has no login.
+func ownLogins(w *wanted) Finding {
+	f := place(w.tier)
+	f.Severity, f.Code = Note, "own-logins"
+	f.What = `everybody logs in as themselves (isolation = "login"): this tier is not examined`
+	f.Why = "PostgreSQL bounds each of them by what their own role may do, which pgtier cannot look at without their password"
+	return f
+}
+
 // loginFailed reports a tier that cannot be logged in to, or not be inspected. The server's reason decides the fix.
 func loginFailed(w *wanted, err error) Finding {
 	f := place(w.tier)

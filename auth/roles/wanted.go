@@ -52,7 +52,10 @@ func (w *wanted) relate(all []*wanted) {
 		case w.tier.Database.Tiers["admin"]:
 			w.makers = o.sessionRoles()
 		case w.tier.Database.Tiers["ro"]:
-			w.readers = append(slices.Clone(o.sessionRoles()), o.tier.Login)
+			w.readers = slices.Clone(o.sessionRoles())
+			if !o.tier.LogsInAsRole() {
+				w.readers = append(w.readers, o.tier.Login)
+			}
 		}
 	}
 }
@@ -97,10 +100,11 @@ func (w *wanted) above(other *wanted) bool {
 	return slices.Index(config.Tiers(), w.tier.Name) > slices.Index(config.Tiers(), other.tier.Name)
 }
 
-// connections is how many the tier's pools may open: with isolation "role" there is a pool for each role.
+// connections is how many the tier's pools may open: with isolation "role" there is a pool for each role; with "login" the size is
+// of all pools together.
 func (w *wanted) connections() int {
 	n := w.tier.Pool.Size + w.tier.Pool.Reserve
-	if w.tier.Isolation != "shared" {
+	if w.tier.Isolation == "role" {
 		n *= max(1, len(w.roles))
 	}
 	return n

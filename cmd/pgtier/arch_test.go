@@ -15,7 +15,7 @@ const module = "github.com/pgtier/pgtier/"
 // integration, which is all tests. "leaf" packages use none of the others but leaves.
 var mayImport = map[string][]string{
 	"cmd/pgtier":     {"proxy", "config", "auth", "auth/scram", "auth/roles", "pool/server", "proxy/pgerr", "integration/pgtest"},
-	"proxy":          {"config", "auth", "pool", "pool/server", "proxy/startup", "proxy/console", "proxy/relay", "proxy/session", "proxy/notify", "proxy/pgerr", "proxy/wire", "proxy/handover", "proxy/sqlscan"},
+	"proxy":          {"config", "auth", "auth/scram", "pool", "pool/server", "proxy/startup", "proxy/console", "proxy/relay", "proxy/session", "proxy/notify", "proxy/pgerr", "proxy/wire", "proxy/handover", "proxy/sqlscan"},
 	"proxy/startup":  {"config", "auth", "auth/scram", "proxy/handover", "proxy/pgerr", "proxy/wire"},
 	"proxy/console":  {"proxy/session", "proxy/pgerr", "proxy/wire", "proxy/sqlscan"},
 	"proxy/relay":    {"pool", "proxy/session", "proxy/notify", "proxy/handover", "proxy/pgerr", "proxy/wire"},

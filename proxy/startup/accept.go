@@ -79,6 +79,7 @@ func (a *Acceptor) Accept(ctx context.Context, nc net.Conn) (client *Client, can
 		}
 		if err != nil {
 			client, cancel = nil, nil
+			l.key.Wipe()
 			l.refuse(err)
 		}
 	}()
@@ -138,13 +139,17 @@ func (l *login) login(ctx context.Context, r *request) (*Client, error) {
 			return nil, err
 		}
 	}
+	if decision == nil || !decision.Tier.LogsInAsRole() {
+		l.key.Wipe()
+		l.key = nil
+	}
 	l.out = appendAuthentication(l.out, authOK, nil)
 	if err := l.flush(); err != nil {
 		return nil, err
 	}
 	return &Client{
 		Conn: l.conn, TLS: l.tls, Addr: l.addr, Protocol: r.protocol,
-		Identity: who, Decision: decision, Console: right, Params: parameters.list,
+		Identity: who, Decision: decision, Console: right, ClientKey: l.key, Params: parameters.list,
 	}, nil
 }
 

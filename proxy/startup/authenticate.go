@@ -48,6 +48,7 @@ func (l *login) authenticate(ctx context.Context, name string) (auth.Identity, e
 	if err != nil {
 		return auth.Identity{}, err
 	}
+	l.key = exchange.ClientKey()
 	l.out = appendAuthentication(l.out, authSASLFinal, reply)
 	method := auth.MethodSCRAM
 	if exchange.Plus() {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pgtier/pgtier/auth"
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/proxy/handover"
 )
 
@@ -28,7 +29,8 @@ type login struct {
 	out      []byte // queued for the client; flush sends it
 	identity string // for the log; "" until known
 	database string
-	reason   string // for the log: what the client must not learn
+	key      *scram.ClientKey // what the client has proven to have; nil without SCRAM. Wiped unless it is handed over
+	reason   string           // for the log: what the client must not learn
 }
 
 func newLogin(cfg Config, nc net.Conn) *login {

@@ -17,6 +17,7 @@ import (
 	"net/netip"
 
 	"github.com/pgtier/pgtier/auth"
+	"github.com/pgtier/pgtier/auth/scram"
 	"github.com/pgtier/pgtier/proxy/handover"
 )
 
@@ -36,7 +37,10 @@ type Client struct {
 	Identity auth.Identity
 	Decision *auth.Decision    // nil when it has come for the console
 	Console  auth.ConsoleRight // NoConsole when it has come for a database
-	Params   []Param           // without user, database, pgtier.*; identity-changing ones have been refused
+	// ClientKey is what the client has proven to have, by SCRAM, to log in to PostgreSQL with. Only where the decision is a tier
+	// in which people log in as themselves, nil otherwise. A secret: its owner wipes it.
+	ClientKey *scram.ClientKey
+	Params    []Param // without user, database, pgtier.*; identity-changing ones have been refused
 }
 
 // CancelRequest is somebody's wish to cancel the query of the session whose key it carries. Clients wait until the connection
