@@ -17,7 +17,8 @@ func TestReadOnly(t *testing.T) {
 		{"SELECT set_config('transaction_read_only', 'off', true)"}, {"SELECT set_config('default_transaction_' || 'read_only', 'off', false)"},
 		{"UPDATE pg_settings SET setting = 'off' WHERE name = 'default_transaction_read_only'"}, {"COMMIT AND CHAIN"}, {"ROLLBACK", "BEGIN READ/**/WRITE"},
 		{"SELECT lo_from_bytea(0, 'x')"}, {"SELECT lo_create(0)"}, {"DO $$ BEGIN SET transaction_read_only = off; END $$"},
-		{"PREPARE TRANSACTION 'x'"}, {"SET ROLE bob"}, {"[startup] default_transaction_read_only=off"},
+		{"PREPARE TRANSACTION 'x'"}, {"SET ROLE bob"}, {"BEGIN; SET transaction_read_only=off; SELECT app.secdef_write('ro'); ROLLBACK;"},
+		{"[startup] default_transaction_read_only=off"},
 	}
 	for _, l := range levels {
 		if !l.strict {

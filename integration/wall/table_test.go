@@ -11,10 +11,8 @@ import (
 
 // table counts outcomes for docs/security.md.
 type table struct {
-	major   int
-	attacks int
-	rows    map[string]*row // by level
-	groups  map[string]int
+	major int
+	rows  map[string]*row // by level
 }
 
 // row is what attacks did at one level. An attack counts once, by the worst of its variants.
@@ -22,15 +20,7 @@ type row struct {
 	byAttack map[string]outcome
 }
 
-func newTable(major int, attacks []attack) *table {
-	t := &table{major: major, rows: map[string]*row{}, groups: map[string]int{}}
-	for _, a := range attacks {
-		if len(a.Steps) > 0 {
-			t.attacks++
-		}
-	}
-	return t
-}
+func newTable(major int) *table { return &table{major: major, rows: map[string]*row{}} }
 
 func (t *table) add(l level, a attack, o outcome) {
 	r := t.rows[l.name]
@@ -44,9 +34,6 @@ func (t *table) add(l level, a attack, o outcome) {
 		}
 		o.poisoned = o.poisoned || old.poisoned
 		o.soiled = append(old.soiled, o.soiled...)
-	}
-	if a.Residue != "" {
-		o.soiled = nil
 	}
 	r.byAttack[a.ID] = o
 }
