@@ -128,7 +128,7 @@ func TestEngineIsWoken(t *testing.T) {
 			go l.engine.wake()
 			for found := false; !found; {
 				for _, ev := range l.engine.wait(10 * time.Second) {
-					if ev.fd == l.engine.wakeFD() {
+					if ev.fd == l.engine.wakeFD() && ev.mask&unix.EPOLLIN != 0 {
 						l.engine.woken()
 						woken++
 						found = true
@@ -139,8 +139,10 @@ func TestEngineIsWoken(t *testing.T) {
 		if woken != 3 {
 			t.Errorf("woken %d times", woken)
 		}
-		if events := l.engine.wait(0); len(events) != 0 {
-			t.Errorf("nothing has happened, but %v", events)
+		for _, ev := range l.engine.wait(0) { // that the bell can be rung again is an event as well
+			if ev.mask&unix.EPOLLIN != 0 {
+				t.Errorf("nothing has happened, but %v", ev)
+			}
 		}
 	})
 }

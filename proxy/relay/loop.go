@@ -160,7 +160,9 @@ func (l *Loop) note(ev *event) {
 
 func (l *Loop) event(ev *event) {
 	if ev.fd == l.engine.wakeFD() {
-		l.engine.woken()
+		if ev.mask&evRead != 0 { // else it only says that the bell can be rung again
+			l.engine.woken()
+		}
 		return
 	}
 	s := l.about(ev)
