@@ -1,22 +1,17 @@
 package pool
 
 import (
-	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgtier/pgtier/integration/transcript"
 )
 
-var update = flag.Bool("update", false, "rewrite the expected actions in testdata")
-
-// TestTranscripts plays testdata/*.txt. A line is a command; the lines behind it that begin with "-> " are the actions
-// that must follow, in order. Empty lines and those that begin with # are left alone.
+// TestTranscripts plays testdata/*.txt; what follows from a command are the actions.
 //
 //	pool P [db=D] [tier=T] [of=IDENTITY] [size=N] [min=N] [reserve=N] [after=T] [idle=T] [life=T] [retry=T] [server=S] [perserver=N] [perdb=N] [pertier=N] [peridentity=N] [paused=yes]
 //	resize P ...                     the same settings; those not named keep their value
@@ -34,45 +29,7 @@ var update = flag.Bool("update", false, "rewrite the expected actions in testdat
 //	drain
 //	stats
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			was, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			is := newPlayer(t).play(string(was))
-			if *update {
-				if err := os.WriteFile(file, []byte(is), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if !bytes.Equal(was, []byte(is)) {
-				t.Errorf("%s", firstDifference(string(was), is))
-			}
-		})
-	}
-}
-
-func firstDifference(was, is string) string {
-	a, b := strings.Split(was, "\n"), strings.Split(is, "\n")
-	for i := range max(len(a), len(b)) {
-		x, y := "(end)", "(end)"
-		if i < len(a) {
-			x = a[i]
-		}
-		if i < len(b) {
-			y = b[i]
-		}
-		if x != y {
-			return fmt.Sprintf("line %d: want %q, got %q", i+1, x, y)
-		}
-	}
-	return ""
+	transcript.Run(t, func(t *testing.T) func(string) []string { return newPlayer(t).line })
 }
 
 // player runs one transcript.
@@ -94,23 +51,11 @@ func newPlayer(t *testing.T) *player {
 	}
 }
 
-func (p *player) play(text string) string {
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "-> ") {
-			continue
-		}
-		out.WriteString(line + "\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		for _, action := range p.command(strings.Fields(line)) {
-			out.WriteString("-> " + action + "\n")
-		}
-		check(p.t, p.set.core)
-	}
-	return out.String()
+// line carries out one line, and checks what must hold at any time.
+func (p *player) line(line string) []string {
+	answer := p.command(strings.Fields(line))
+	check(p.t, p.set.core)
+	return answer
 }
 
 // command carries out one line and returns its answer.

@@ -5,34 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/pgtier/pgtier/integration/transcript"
 	"github.com/pgtier/pgtier/proxy/sqlscan"
 )
-
-// readTexts reads one of the files that the unit tests use too.
-func readTexts(t *testing.T, name string) (texts []string) {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("../../proxy/sqlscan/testdata", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if line[0] == '"' {
-			if line, err = strconv.Unquote(line); err != nil {
-				t.Fatal(err)
-			}
-		}
-		texts = append(texts, line)
-	}
-	return texts
-}
 
 // TestRole runs the texts of the unit tests as alice. What is allowed must leave her alone; what is refused is refused with
 // reason if PostgreSQL would have let enough of it through.
@@ -41,7 +19,7 @@ func TestRole(t *testing.T) {
 	c := s.connect(t)
 	changed := 0
 	for _, file := range []string{"role.txt", "opaque.txt", "allowed.txt"} {
-		for _, sql := range readTexts(t, file) {
+		for _, sql := range transcript.Texts(t, filepath.Join("../../proxy/sqlscan/testdata", file)) {
 			c.must("SET ROLE alice")
 			if c.run(sql).status != 'I' {
 				c.run("COMMIT")

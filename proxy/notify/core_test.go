@@ -1,19 +1,15 @@
 package notify
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
 
+	"github.com/pgtier/pgtier/integration/transcript"
 	"github.com/pgtier/pgtier/proxy/pgerr"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
-
-var update = flag.Bool("update", false, "rewrite what follows from the commands in testdata")
 
 // name is a listener of a transcript.
 type name string
@@ -22,7 +18,7 @@ func (name) Answered(string, *pgerr.Error) {}
 func (name) Heard([][]byte)                {}
 func (name) Lost()                         {}
 
-// TestTranscripts plays testdata/*.txt. A line is an event, the lines behind it that begin with "-> " are what must follow:
+// TestTranscripts plays testdata/*.txt. A command is an event:
 //
 //	new                     a core at its start
 //	L +channel | L -channel | L leaves
@@ -30,50 +26,19 @@ func (name) Lost()                         {}
 //	notify channel payload [channel payload]...
 //	lost TEXT
 func TestTranscripts(t *testing.T) {
-	files, _ := filepath.Glob("testdata/*.txt")
-	if len(files) == 0 {
-		t.Fatal("no transcripts")
-	}
-	for _, file := range files {
-		was, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		is := play(t, string(was))
-		if *update {
-			if err := os.WriteFile(file, []byte(is), 0o644); err != nil {
-				t.Fatal(err)
+	transcript.Run(t, func(t *testing.T) func(string) []string {
+		var c core
+		return func(line string) []string {
+			if line == "new" {
+				c = newCore()
+			} else {
+				event(t, &c, strings.Fields(line))
 			}
-		} else if is != string(was) {
-			t.Errorf("%s: got\n%s", file, is)
+			out := c.take()
+			check(t, &c, line)
+			return describe(&out)
 		}
-	}
-}
-
-func play(t *testing.T, text string) string {
-	var b strings.Builder
-	var c core
-	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
-		if strings.HasPrefix(line, "-> ") {
-			continue
-		}
-		b.WriteString(line + "\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if line == "new" {
-			c = newCore()
-		} else {
-			event(t, &c, strings.Fields(line))
-		}
-		out := c.take()
-		for _, l := range describe(&out) {
-			b.WriteString("-> " + l + "\n")
-		}
-		check(t, &c, line)
-	}
-	return b.String()
+	})
 }
 
 func event(t *testing.T, c *core, f []string) {

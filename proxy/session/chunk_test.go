@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pgtier/pgtier/integration/transcript"
 	"github.com/pgtier/pgtier/proxy/wire"
 )
 
@@ -55,14 +55,14 @@ func (c chunking) cut(b []byte) [][]byte {
 // TestChunks plays every transcript again, with the bytes of both directions cut where they would be in a bad network: the
 // byte streams that result must be the same, and so must the states after each command.
 func TestChunks(t *testing.T) {
-	for _, file := range transcripts(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+	for _, file := range transcript.Files(t) {
+		t.Run(transcript.Name(file), func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			commands := commandsOf(string(text))
+			commands := transcript.Commands(string(text))
 			whole := playChunked(t, commands, chunking{})
 			for _, size := range []int{1, 2, 3, 5, 7, 64} {
 				compareRuns(t, whole, playChunked(t, commands, chunking{size: size}), fmt.Sprintf("pieces of %d", size))
@@ -73,16 +73,6 @@ func TestChunks(t *testing.T) {
 			}
 		})
 	}
-}
-
-func commandsOf(text string) (commands []string) {
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if line != "" && line[0] != '#' && !strings.HasPrefix(line, "-> ") {
-			commands = append(commands, line)
-		}
-	}
-	return commands
 }
 
 // run is what came of a transcript.

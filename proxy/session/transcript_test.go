@@ -1,24 +1,18 @@
 package session
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pgtier/pgtier/integration/transcript"
 	"github.com/pgtier/pgtier/proxy/pgerr"
 )
 
-var update = flag.Bool("update", false, "rewrite what follows from the commands in testdata")
-
-// TestTranscripts plays testdata/*.txt. A line is a command; the lines behind it that begin with "-> " are what must follow
-// from it. Empty lines and those that begin with # are left alone. C is a client's name, S a server's:
+// TestTranscripts plays testdata/*.txt. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
 //	client C [identity=I] [session] [reject] [guard] [label] [identity_setting] [hub] [shared] [fresh] [at=S] [query_wait=T]
@@ -43,49 +37,7 @@ var update = flag.Bool("update", false, "rewrite what follows from the commands 
 // What follows, in the order in which a loop would do it: "S: FRAMES" and "C: FRAMES" one write each, then the effects, then
 // the state when it changed.
 func TestTranscripts(t *testing.T) {
-	for _, file := range transcripts(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			was, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			is := newPlayer(t).play(string(was))
-			if *update {
-				if err := os.WriteFile(file, []byte(is), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if !bytes.Equal(was, []byte(is)) {
-				t.Errorf("%s", firstDifference(string(was), is))
-			}
-		})
-	}
-}
-
-func transcripts(t *testing.T) []string {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	return files
-}
-
-func firstDifference(was, is string) string {
-	a, b := strings.Split(was, "\n"), strings.Split(is, "\n")
-	for i := range max(len(a), len(b)) {
-		x, y := "(end)", "(end)"
-		if i < len(a) {
-			x = a[i]
-		}
-		if i < len(b) {
-			y = b[i]
-		}
-		if x != y {
-			return fmt.Sprintf("line %d:\nwant %s\ngot  %s", i+1, x, y)
-		}
-	}
-	return ""
+	transcript.Run(t, func(t *testing.T) func(string) []string { return newPlayer(t).line })
 }
 
 // player runs one transcript.
@@ -112,24 +64,11 @@ func newPlayer(t *testing.T) *player {
 	return p
 }
 
-func (p *player) play(text string) string {
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "-> ") {
-			continue
-		}
-		out.WriteString(line + "\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		p.lines = p.lines[:0]
-		p.run(line)
-		for _, l := range p.lines {
-			out.WriteString("-> " + l + "\n")
-		}
-	}
-	return out.String()
+// line carries out one line and says what followed.
+func (p *player) line(line string) []string {
+	p.lines = p.lines[:0]
+	p.run(line)
+	return p.lines
 }
 
 // run carries out one line.

@@ -1,41 +1,18 @@
 package sqlscan
 
 import (
-	"os"
-	"strconv"
 	"strings"
 	"testing"
-)
 
-// readTexts reads a file of testdata: one text on each line, a Go string if it starts with a double quote.
-func readTexts(t *testing.T, name string) []string {
-	t.Helper()
-	b, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if line[0] == '"' {
-			if line, err = strconv.Unquote(line); err != nil {
-				t.Fatal(err)
-			}
-		}
-		texts = append(texts, line)
-	}
-	return texts
-}
+	"github.com/pgtier/pgtier/integration/transcript"
+)
 
 // TestRole has the ways to change the role that are known, texts that hide them, and texts that only look like them.
 // The test of the same name under integration runs the same files on PostgreSQL.
 func TestRole(t *testing.T) {
 	const all = Role | OpaqueSetting | CannotLex
 	for file, want := range map[string]Effects{"role.txt": Role, "opaque.txt": OpaqueSetting, "allowed.txt": 0} {
-		for _, sql := range readTexts(t, file) {
+		for _, sql := range transcript.Texts(t, "testdata/"+file) {
 			if got := Classify([]byte(sql)).Does & all; got != want {
 				t.Errorf("%s: %s: %q", file, sql, got)
 			}
