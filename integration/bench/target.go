@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pgtier/pgtier/integration/pgtest"
 )
 
 // target is what clients connect to: PostgreSQL itself, or a proxy in front of it.
@@ -79,9 +77,8 @@ func (b *lab) start(ctx context.Context, name string) (*target, error) {
 			return nil, err
 		}
 	}
-	if err := b.awaitAnswer(ctx, t); err != nil {
-		output, _ := os.ReadFile(t.log) // missing for PostgreSQL
-		return nil, errors.Join(fmt.Errorf("%s does not answer: %w\n%s", name, err, output), t.stop())
+	if err := awaitAnswer(ctx, t, func(ctx context.Context) error { return b.answers(ctx, t) }); err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -116,23 +113,21 @@ func (t *target) stop() error {
 	return nil
 }
 
-// awaitAnswer connects until a query is answered.
-func (b *lab) awaitAnswer(ctx context.Context, t *target) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+// awaitAnswer asks until it is answered.
+func awaitAnswer(ctx context.Context, t *target, ask func(context.Context) error) error {
+	const within = 15 * time.Second
+	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := b.answers(ctx, t)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return err
-		}
+	var last error
+	err := pgtest.Await(ctx, within, t.name+" answers", func() (bool, error) {
+		last = ask(asking)
+		return last == nil, nil
+	})
+	if err == nil {
+		return nil
 	}
+	output, _ := os.ReadFile(t.log) // missing for PostgreSQL
+	return errors.Join(fmt.Errorf("%w: %w\n%s", err, last, output), t.stop())
 }
 
 func (b *lab) answers(ctx context.Context, t *target) error {
@@ -147,115 +142,4 @@ func (b *lab) answers(ctx context.Context, t *target) error {
 
 func (b *lab) connect(ctx context.Context, t *target) (*pgconn.PgConn, error) {
 	return pgconn.Connect(ctx, fmt.Sprintf("postgresql://%s:%s@127.0.0.1:%d/%[1]s?sslmode=disable", account, b.password, t.port))
-}
-
-func freePort() (uint16, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return uint16(l.Addr().(*net.TCPAddr).Port), l.Close()
-}
-
-var versionNumber = regexp.MustCompile(`(\d+)\.(\d+)[^\s]*`)
-
-// pgbouncerPrepared is since when PgBouncer keeps prepared statements in transaction mode (changelog, 1.21.0).
-const pgbouncerPrepared = 21
-
-func (b *lab) newPgBouncer(ctx context.Context) (*target, error) {
-	path := b.options.pgbouncer
-	if path == "" {
-		path = "/usr/sbin/pgbouncer" // Debian's $PATH for ordinary accounts lacks it
-		if found, err := exec.LookPath("pgbouncer"); err == nil {
-			path = found
-		}
-	}
-	out, err := exec.CommandContext(ctx, path, "--version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("PgBouncer: %w", err)
-	}
-	version := versionNumber.FindSubmatch(out)
-	if version == nil {
-		return nil, fmt.Errorf("%s --version said %q", path, out)
-	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	t := &target{name: "pgbouncer", version: string(version[0]), port: port, lacks: map[string]string{}}
-	prepared := "max_prepared_statements = 200\n"
-	if minor, _ := strconv.Atoi(string(version[2])); minor < pgbouncerPrepared {
-		t.lacks["prepared"] = "PgBouncer " + t.version + " has no prepared statements in transaction mode (1.21 has)"
-		prepared = ""
-	}
-	users, err := b.cluster.WriteConf("userlist.txt", []byte(fmt.Sprintf("%q %q\n", account, b.verifier)))
-	if err != nil {
-		return nil, err
-	}
-	conf, err := b.cluster.WriteConf("pgbouncer.ini", []byte(fmt.Sprintf(`[databases]
-%s = host=127.0.0.1 port=%d
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %d
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = %s
-pool_mode = transaction
-default_pool_size = %d
-max_client_conn = 10000
-%s`, account, b.cluster.Port, port, users, b.options.poolSize, prepared)))
-	if err != nil {
-		return nil, err
-	}
-	t.cmd = exec.Command(path, "--quiet", conf)
-	b.cluster.AsServer(t.cmd) // it refuses to run as root
-	return t, nil
-}
-
-func (b *lab) newPgtier(ctx context.Context) (*target, error) {
-	path, err := filepath.Abs(b.options.pgtier)
-	if err != nil {
-		return nil, err
-	}
-	out, err := exec.CommandContext(ctx, path, "version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("pgtier: %w (make build)", err)
-	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	password, err := b.writeFile("password", b.password)
-	if err != nil {
-		return nil, err
-	}
-	conf, err := b.writeFile("pgtier.toml", fmt.Sprintf(`config_version = 1
-[listen]
-address = "127.0.0.1:%d"
-[servers.main]
-host = "127.0.0.1"
-port = %d
-sslmode = "disable"
-[databases.%s]
-server = "main"
-default_tier = "rw"
-[databases.%[3]s.tiers.rw]
-login = "%[3]s"
-password = { file = %[4]q }
-pool = { size = %[5]d }
-[identities.%[3]s]
-scram = %[6]q
-[[grants]]
-to = "%[3]s"
-database = "%[3]s"
-tiers = ["rw"]
-[log]
-level = "warn"
-`, port, b.cluster.Port, account, password, b.options.poolSize, b.verifier))
-	if err != nil {
-		return nil, err
-	}
-	return &target{
-		name: "pgtier", version: firstLine(out), port: port, cmd: exec.Command(path, "serve", "--config", conf),
-	}, nil
 }

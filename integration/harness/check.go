@@ -52,13 +52,13 @@ func (p *Proxy) checkServer() {
 	p.t.Helper()
 	const left = "SELECT string_agg(usename || ': ' || state || ' ' || query, '; ') FROM pg_stat_activity WHERE usename LIKE 'epmt-%'"
 	var last string
-	err := poll(func() (bool, error) {
+	err := pgtest.Await(context.Background(), patience, "PostgreSQL has no connections of pgtier", func() (bool, error) {
 		var err error
 		last, err = p.Cluster.QueryText(context.Background(), pgtest.Superuser, left)
 		return last == "", err
 	})
 	if err != nil {
-		p.t.Errorf("PostgreSQL still has connections of pgtier: %s (%v)", last, err)
+		p.t.Errorf("%v (%s)", err, last)
 	}
 }
 
@@ -115,25 +115,7 @@ func countSockets(t testing.TB) int {
 // Eventually waits until what is so, for what the other side decides the time of.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	if err := poll(func() (bool, error) { return is(), nil }); err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-}
-
-func poll(done func() (bool, error)) error {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			return fmt.Errorf("not within %v", patience)
-		}
+	if err := pgtest.Await(context.Background(), patience, what, func() (bool, error) { return is(), nil }); err != nil {
+		t.Fatal(err)
 	}
 }

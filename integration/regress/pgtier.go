@@ -97,19 +97,11 @@ tiers = ["admin"]
 }
 
 func (s *suite) awaitListener(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
+	return pgtest.Await(ctx, 15*time.Second, "pgtier listens", func() (bool, error) {
 		conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", s.port))
-		if err == nil {
-			return conn.Close()
+		if err != nil {
+			return false, nil
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("pgtier does not listen: %w", err)
-		}
-	}
+		return true, conn.Close()
+	})
 }

@@ -159,19 +159,5 @@ func (l *lab) dsn(identity string) string {
 }
 
 func (l *lab) eventually(ctx context.Context, what string, is func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		ok, err := is()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("not within %v: %s", patience, what)
-		}
-	}
+	return pgtest.Await(ctx, patience, what, is)
 }
