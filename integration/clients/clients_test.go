@@ -8,6 +8,7 @@ package clients
 
 import (
 	"context"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func TestPython(t *testing.T) {
 	for _, c := range []struct{ program, needs string }{
-		{"psycopg3.py", "psycopg"}, {"psycopg2_client.py", "psycopg2"}, {"alembic_client.py", "alembic.command, sqlalchemy, psycopg2"},
+		{"psycopg3.py", "psycopg"}, {"console_client.py", "psycopg"}, {"psycopg2_client.py", "psycopg2"}, {"alembic_client.py", "alembic.command, sqlalchemy, psycopg2"},
 	} {
 		t.Run(strings.TrimSuffix(c.program, ".py"), func(t *testing.T) {
 			if out, err := exec.Command(python, "-c", "import "+c.needs).CombinedOutput(); err != nil {
@@ -56,7 +57,7 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ program, needs string }{{"node_postgres.js", "pg-copy-streams"}, {"postgres_js.js", "postgres"}} {
+	for _, c := range []struct{ program, needs string }{{"node_postgres.js", "pg-copy-streams"}, {"console.js", "pg"}, {"postgres_js.js", "postgres"}} {
 		t.Run(strings.TrimSuffix(c.program, ".js"), func(t *testing.T) {
 			node, err := exec.LookPath("node")
 			if err == nil {
@@ -82,13 +83,15 @@ func missing(t *testing.T, what, why string) {
 // drive runs a program against a pgtier with few server connections.
 func drive(t *testing.T, env []string, argv ...string) {
 	t.Helper()
-	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 2", "rw": "size = 2"}})
+	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 2", "rw": "size = 2"},
+		More: "[console]\nadmins = [\"ops\"]"})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append([]string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PGTIER_RO=" + p.DSN("alice"), "PGTIER_RW=" + p.DSN("ingest"), "PGTIER_ADMIN=" + p.DSN("migrate"),
+		"PGTIER_CONSOLE=" + p.DSNFor(url.UserPassword("ops", "ops-demo"), "pgtier"),
 	}, env...)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
