@@ -13,7 +13,8 @@ import (
 
 // Explanation is one decision with its reasons. It holds no secrets. String is what `pgtier explain` prints.
 type Explanation struct {
-	Decision *Decision    // nil when refused
+	Decision *Decision    // nil when refused, and for the console
+	Console  ConsoleRight // NoConsole unless it is the console that was asked for, and given
 	Err      *pgerr.Error // what the client would see; nil when allowed
 	text     strings.Builder
 }
@@ -35,6 +36,9 @@ func (p *Policy) Explain(who, database string, from netip.Addr, now time.Time) *
 		return e
 	}
 	v := p.judge(identity, database, asked, circumstancesOf(from, now))
+	if p.explainConsole(e, v, identity, database, from) {
+		return e
+	}
 	e.identity(p, v, identity)
 	e.rules(v, from)
 	if v.err != nil {
@@ -77,11 +81,7 @@ func (e *Explanation) rules(v *verdict, from netip.Addr) {
 		return
 	}
 	e.line("database", "%s (%s)", v.database.Name, v.database.Pos.Short())
-	client := "a Unix socket, which counts as loopback"
-	if from.IsValid() {
-		client = from.String()
-	}
-	e.line("from", "%s", client)
+	e.line("from", "%s", clientOf(from))
 	if v.asked != "" {
 		e.line("asked", "%s", v.asked)
 	} else {
@@ -104,6 +104,13 @@ func (e *Explanation) rules(v *verdict, from netip.Addr) {
 		e.line(label, "%s to %s: %s: holds", d.Pos.Short(), d.To, tiers)
 		label = ""
 	}
+}
+
+func clientOf(from netip.Addr) string {
+	if from.IsValid() {
+		return from.String()
+	}
+	return "a Unix socket, which counts as loopback"
 }
 
 func holds(whyNot string) string {

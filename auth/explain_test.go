@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/pgtier/pgtier/proxy/pgerr"
 )
 
 var updateExplain = flag.Bool("update-explain", false, "rewrite testdata/explain.txt from what the program says")
@@ -51,11 +53,18 @@ func explainCommand(t *testing.T, args []string) string {
 		text = rolesText
 	}
 	e := policyOf(t, text, env).Explain(args[0], args[1], from, today)
-	if (e.Decision == nil) == (e.Err == nil) {
+	if (e.Decision == nil && e.Console == NoConsole) == (e.Err == nil) {
 		t.Errorf("%v: decision %v, error %v", args, e.Decision, e.Err)
 	}
 	if strings.Contains(e.String(), "canary") {
 		t.Errorf("%v: a secret is shown", args)
 	}
 	return e.String()
+}
+
+func TestExplainWithoutConsole(t *testing.T) {
+	e := policyOf(t, rolesText, nil).Explain("carol", "pgtier", netip.Addr{}, today)
+	if e.Err == nil || e.Err.Code != pgerr.InvalidCatalogName || !strings.Contains(e.String(), "the configuration has no [console]") {
+		t.Errorf("%v\n%s", e.Err, e)
+	}
 }

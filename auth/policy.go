@@ -21,7 +21,9 @@ type Policy struct {
 	databases map[string]*config.Database
 	groups    map[string]*config.Group
 	subjects  map[string]*subject
-	console   map[string]ConsoleRight
+	console   map[string]consoleEntry // of every identity that has a right there
+
+	consolePos *config.Pos // of [console]; nil: there is none
 }
 
 // subject is an identity with all the rules that are for it.
@@ -62,7 +64,9 @@ func NewPolicy(cfg *config.Config) *Policy {
 	}
 	p := &Policy{databases: cfg.Databases, groups: cfg.Groups, subjects: make(map[string]*subject, len(cfg.Identities))}
 	groups := cfg.GroupsOf()
-	p.console = consoleRights(cfg, groups)
+	if p.console = consoleRights(cfg, groups); cfg.Console != nil {
+		p.consolePos = &cfg.Console.Pos
+	}
 	for name, identity := range cfg.Identities {
 		s := &subject{identity: identity, groups: groups[name]}
 		names := []string{name, "*"}

@@ -94,6 +94,13 @@ to = "ops"
 database = "EPMT"
 tiers = ["admin"]
 from = ["fe80::/10", "192.0.2.0/24"]
+[[denies]]
+to = "migrate"
+from = ["198.51.100.0/24"]
+
+[console]
+admins = ["@sales", "migrate"]
+observers = ["ops", "@analysts", "gone"]
 `
 
 var today = time.Date(2026, 1, 2, 12, 30, 0, 0, time.UTC)

@@ -154,8 +154,9 @@ var demoScreenText string
 
 func (s demoScreen) print(w io.Writer) error {
 	funcs := template.FuncMap{
-		"url":  func(user string) string { return demoURL(user, s.Address) },
-		"join": func(tiers []string) string { return strings.Join(tiers, ", ") },
+		"url":     func(user string) string { return demoURL(user, s.Address, "EPMT") },
+		"console": func(user string) string { return demoURL(user, s.Address, "pgtier") },
+		"join":    func(tiers []string) string { return strings.Join(tiers, ", ") },
 	}
 	t, err := template.New("screen").Funcs(funcs).Parse(demoScreenText)
 	if err != nil {
@@ -164,11 +165,11 @@ func (s demoScreen) print(w io.Writer) error {
 	return t.Execute(w, s)
 }
 
-// demoURL is how an identity connects, with or without ~tier.
-func demoURL(user, address string) string {
+// demoURL is how an identity connects to a database, with or without ~tier.
+func demoURL(user, address, database string) string {
 	name, _, _ := strings.Cut(user, "~")
 	u := url.URL{
-		Scheme: "postgresql", User: url.UserPassword(user, demoIdentity{Name: name}.Password()), Host: address, Path: "/EPMT",
+		Scheme: "postgresql", User: url.UserPassword(user, demoIdentity{Name: name}.Password()), Host: address, Path: "/" + database,
 	}
 	return u.String()
 }

@@ -29,17 +29,19 @@ func TestDemo(t *testing.T) {
 	}
 	screen, ended := startDemo(ctx)
 	address, dir := readScreen(t, screen)
-	for _, step := range []struct{ user, sql, want string }{
-		{"alice", "SELECT current_user", "epmt-ro"},
-		{"ingest", "SELECT current_user", "epmt-rw"},
-		{"ops~admin", "SELECT current_user", "epmt-admin"},
-		{"alice", "DELETE FROM jobs", "permission denied for table jobs"},
-		{"ingest~rw", "INSERT INTO jobs (jobid, user_id, start) VALUES ('demo-1', 'Mary.Smith', now())", ""},
-		{"migrate", "CREATE TABLE notes (note text)", ""},
-		{"alice", "SELECT count(*) FROM notes", "0"},
-		{"alice~admin", "SELECT 1", `permission denied: "alice" may not use tier "admin"`},
+	for _, step := range []struct{ user, database, sql, want string }{
+		{"alice", "EPMT", "SELECT current_user", "epmt-ro"},
+		{"ingest", "EPMT", "SELECT current_user", "epmt-rw"},
+		{"ops~admin", "EPMT", "SELECT current_user", "epmt-admin"},
+		{"alice", "EPMT", "DELETE FROM jobs", "permission denied for table jobs"},
+		{"ingest~rw", "EPMT", "INSERT INTO jobs (jobid, user_id, start) VALUES ('demo-1', 'Mary.Smith', now())", ""},
+		{"migrate", "EPMT", "CREATE TABLE notes (note text)", ""},
+		{"alice", "EPMT", "SELECT count(*) FROM notes", "0"},
+		{"alice~admin", "EPMT", "SELECT 1", `permission denied: "alice" may not use tier "admin"`},
+		{"ops", "pgtier", "SHOW POOLS", "EPMT"},
+		{"alice", "pgtier", "SHOW POOLS", `database "pgtier" does not exist`},
 	} {
-		got, err := ask(ctx, demoURL(step.user, address), step.sql)
+		got, err := ask(ctx, demoURL(step.user, address, step.database), step.sql)
 		if err != nil {
 			got = err.Error()
 		}

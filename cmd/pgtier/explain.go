@@ -16,13 +16,15 @@ func newExplainCommand() *cobra.Command {
 		Short: "Show what an identity gets on a database, and why",
 		Long: `explain prints what would happen if WHO, authenticated, connected to DATABASE now: the identity and where it is written,
 its groups, the rules that count, the decision with the file and line that made it, and the login, role, pool and limits of
-the session. It uses the code that decides for real clients. It needs no server and shows no secrets.
+the session. It uses the code that decides for real clients. It needs no server and shows no secrets. DATABASE may be pgtier, the
+console.
 
 Grants may depend on where the client comes from; --from says where. Without it, that is a Unix socket on this machine.
 
 Exit codes: 0 access is allowed; 1 it is refused; 78 the configuration cannot be used.`,
 		Example: `  pgtier explain alice EPMT
   pgtier explain alice~admin EPMT
+  pgtier explain ops pgtier
   pgtier explain --from 10.20.1.5 migrate EPMT`,
 		Args: cobra.ExactArgs(2),
 	}

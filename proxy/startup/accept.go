@@ -169,8 +169,7 @@ func (l *login) console(who auth.Identity, asked string) (auth.ConsoleRight, err
 	}
 	right := l.cfg.Console(who.Name, l.database, l.addr.Addr())
 	if right != auth.NoConsole && asked != "" {
-		return auth.NoConsole, pgerr.Fatal(pgerr.InvalidAuthorization, "the console has no tiers").
-			WithHint("Connect as \"%s\", without a tier.", who.Name)
+		return auth.NoConsole, auth.NoConsoleTier(who.Name)
 	}
 	return right, nil
 }
