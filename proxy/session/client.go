@@ -135,8 +135,8 @@ func (s *Session) expect(k kind) verdict {
 	if v.skipToSync {
 		return pass // discarded by the server: no answer will come
 	}
-	if k == kCopyEnd && v.fifo.len() == 0 {
-		return drop // a copy that failed already: the server would ignore it
+	if k == kCopyEnd && (v.fifo.len() == 0 || v.prefix.pending && v.fifo.len() == 1) {
+		return drop // of a copy that failed already: the server would ignore it
 	}
 	v.fifo.push(request{kind: k, alters: k == kExecute && s.marks != nil && s.marks.forgets})
 	return pass

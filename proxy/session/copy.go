@@ -27,8 +27,8 @@ func (v *Server) copyStarts(st *Step, typ byte, verdict verdict) verdict {
 	v.copyBegun = true
 	v.copySyncs, v.copyIn = v.fifo.takeCopySyncs()
 	v.copyTouched = !v.copyIn || v.session.copySent
-	if s := v.session; v.copySyncs > 0 && v.copyIn && v.fifo.first().kind == kExecute {
-		s.inBatch = true // its Sync has not ended it
+	if v.copySyncs > 0 && v.fifo.first().kind == kExecute && !v.fifo.endsLater() {
+		v.session.inBatch = true // its Sync has not ended it
 	}
 	return verdict
 }
@@ -119,6 +119,26 @@ func (f *fifo) takeCopySyncs() (n int, open bool) {
 	open = to == len(f.buf)
 	f.remove(from, to)
 	return to - from, open
+}
+
+// endsLater reports whether the client has ended, behind the oldest request, the batch that this belongs to.
+func (f *fifo) endsLater() bool {
+	for i := f.head + 1; i < len(f.buf); i++ {
+		if f.buf[i].kind.ends() {
+			return true
+		}
+	}
+	return false
+}
+
+// hasCopyEnd reports whether the client has sent the end of a copy that the server has not confirmed.
+func (f *fifo) hasCopyEnd() bool {
+	for i := f.head; i < len(f.buf); i++ {
+		if f.buf[i].kind == kCopyEnd {
+			return true
+		}
+	}
+	return false
 }
 
 // takeCopyEnd removes the mark of the end of a copy that has ended: the same query may begin another one.

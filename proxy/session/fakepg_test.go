@@ -23,6 +23,9 @@ type fakePG struct {
 	inTx     bool // explicit or not
 	skipping bool // ignore_till_sync
 	died     bool
+	batch    bool // something of the extended protocol has been executed, and no Sync or simple query since
+	refuses  bool // a FunctionCall in a batch, as pgtier does; else that spoils the session, as with PostgreSQL 18
+	spoiled  bool
 
 	statements map[string]fakeStatement
 	portals    map[string]*fakePortal
@@ -118,13 +121,14 @@ func (pg *fakePG) message(typ byte, body []byte) {
 	}
 	switch typ {
 	case wire.Query:
+		pg.batch = false
 		pg.query(body)
 		return
 	case wire.Function:
 		pg.function()
 		return
 	case wire.Sync:
-		pg.skipping = false
+		pg.skipping, pg.batch = false, false
 		pg.finish()
 		pg.ready()
 		return
@@ -133,6 +137,9 @@ func (pg *fakePG) message(typ byte, body []byte) {
 		return
 	case wire.Flush, wire.CopyData, wire.CopyDone, wire.CopyFail:
 		return
+	}
+	pg.batch = true
+	switch typ {
 	case wire.Parse:
 		failed = pg.parse(body)
 	case wire.Bind:
@@ -210,6 +217,11 @@ func (pg *fakePG) ready() {
 }
 
 func (pg *fakePG) function() {
+	if pg.batch && pg.refuses {
+		pg.refused(errFunctionInBatch)
+		return
+	}
+	pg.spoiled = pg.spoiled || pg.batch
 	if pg.status == wire.FailedTx {
 		pg.fail(errAborted)
 	} else {
@@ -217,6 +229,17 @@ func (pg *fakePG) function() {
 		pg.out = frame(pg.out, wire.FunctionCallResponse, 0xff, 0xff, 0xff, 0xff)
 		pg.finish()
 	}
+	pg.ready()
+}
+
+// refused is what pgtier makes of a request: a simple query that fails with an error of its own.
+func (pg *fakePG) refused(e *pgerr.Error) {
+	pg.batch = false
+	delete(pg.statements, "")
+	pg.start()
+	at := len(pg.out)
+	pg.fail(&fakeError{})
+	pg.out = e.Append(pg.out[:at])
 	pg.ready()
 }
 

@@ -22,6 +22,7 @@ type scriptMaker struct {
 }
 
 func newScriptMaker(rt *rapid.T, direct *fakePG, reads bool) *scriptMaker {
+	direct.refuses = true
 	return &scriptMaker{rt: rt, direct: direct, reads: reads}
 }
 
@@ -53,13 +54,14 @@ func (m *scriptMaker) add(frame []byte) {
 	m.text += text + " "
 	m.bytes = append(m.bytes, frame...)
 	m.direct.in = append(m.direct.in, frame...)
-	copies := m.direct.copies
+	copies, alive := m.direct.copies, m.direct.copying != nil
 	for m.direct.serve(1) {
 	}
 	switch {
 	case m.inCopy && (frame[0] == 'c' || frame[0] == 'f'):
 		m.inCopy = false
-		if m.extend {
+		forgets := alive && m.direct.copying == nil && !m.direct.skipping && rapid.IntRange(0, 5).Draw(m.rt, "forgets") == 0
+		if m.extend && !forgets {
 			m.sync() // as the documentation tells it to
 		}
 	case m.direct.copies > copies:

@@ -226,6 +226,9 @@ func (r *propertyRun) compare() {
 		if v.closed && !r.deaths {
 			r.fatalf("%s has been closed", v.name)
 		}
+		if v.pg.spoiled {
+			r.fatalf("%s has met a function call in a batch", v.name)
+		}
 	}
 }
 

@@ -29,10 +29,25 @@ func (s *Session) function(st *Step) verdict {
 		}
 		return s.refuseQuery(st, kFunction, guarded("permission denied: function calls by protocol are refused on this tier", "Call the function in a SELECT."))
 	}
-	if s.inBatch && !s.srv.skipToSync {
+	switch v := s.srv; {
+	case v.skipToSync:
+	case s.inBatch:
 		return s.refuseQuery(st, kFunction, errFunctionInBatch)
+	case v.prefix.pending && v.fifo.ends == 0, v.fifo.hasCopyEnd():
+		return s.functionLater(st)
 	}
 	return s.expect(kFunction)
+}
+
+// functionLater makes a FunctionCall wait that the server might meet in a batch: the one that a prefix has begun, or one whose
+// Sync a copy may have swallowed.
+func (s *Session) functionLater(st *Step) verdict {
+	if p := &s.srv.prefix; !p.flushed {
+		p.flushed = p.pending
+		st.ToServer.Put(wire.AppendEmpty(st.ToServer.Own(), wire.Flush))
+	}
+	s.drains, s.backlog = true, true
+	return more
 }
 
 // query handles a simple query. It destroys the unnamed statement (PostgreSQL documentation, "Extended Query").
