@@ -53,6 +53,9 @@ func Start(t testing.TB, o Options) *Proxy {
 	return p
 }
 
+// Verifier is the SCRAM verifier that the configuration has of one of Identities.
+func (p *Proxy) Verifier(identity string) string { return p.setup.verifiers[identity] }
+
 // Drain asks it to stop, as the first signal would, and does not wait.
 func (p *Proxy) Drain() { p.stop() }
 

@@ -54,9 +54,13 @@ var levels = []level{
 	{name: "wall_role", title: "`role`", tier: `isolation = "role"`},
 	{name: "wall_shared", title: "`shared`", tier: `isolation = "shared"`},
 	{name: "wall_guarded", title: "`shared` + `guard`, hardened", tier: "isolation = \"shared\"\nguard = true", hardened: true, strict: true},
+	{name: "wall_login", title: "`login`", tier: `isolation = "login"`, strict: true, asIdentity: true},
 }
 
 func (l level) login() string { return "px_" + l.name }
+
+// guarded reports whether statements are looked at.
+func (l level) guarded() bool { return strings.Contains(l.tier, "guard = true") }
 
 // session is the session_user of an identity's server connections.
 func (l level) session(identity string) string {
@@ -73,6 +77,8 @@ type lab struct {
 	t     testing.TB
 	proxy *harness.Proxy
 	admin map[string]*pgconn.PgConn // the superuser's, by level
+
+	people map[string]string // verifiers, which PostgreSQL has as well: they may log in to it as themselves
 }
 
 func newLab(t testing.TB) *lab {
@@ -82,8 +88,19 @@ func newLab(t testing.TB) *lab {
 	for _, l := range levels {
 		b.createLevel(cluster, l)
 	}
-	b.proxy = harness.Start(t, harness.Options{Cluster: cluster, EPMT: epmt, More: wallConfig(), Env: map[string]string{"WALL": password}})
+	v := scram.Mint(password, scram.NewSalt(), harness.FewIterations).Encode()
+	b.people = map[string]string{"bob": v, "carol": v, "dave": v}
+	b.proxy = harness.Start(t, harness.Options{Cluster: cluster, EPMT: epmt, More: wallConfig(b.people), Env: map[string]string{"WALL": password}})
+	b.people["alice"] = b.proxy.Verifier("alice")
+	b.passwords(levels[0])
 	return b
+}
+
+// passwords gives people the passwords that they have in pgtier: their own ones they may change.
+func (b *lab) passwords(l level) {
+	for name, v := range b.people {
+		b.sql(l, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", name, v))
+	}
 }
 
 func (b *lab) createLevel(c *pgtest.Cluster, l level) {
@@ -120,7 +137,7 @@ func (b *lab) sql(l level, sql string) (rows []string) {
 }
 
 // wallConfig has a database for each level, with a pool of one connection for those who attack each other.
-func wallConfig() string {
+func wallConfig(people map[string]string) string {
 	var b strings.Builder
 	for _, l := range levels {
 		fmt.Fprintf(&b, "[databases.%s]\nserver = \"main\"\ndefault_tier = \"rw\"\n", l.name)
@@ -129,16 +146,24 @@ func wallConfig() string {
 			{"ro", l.login() + "_ro", "{identity}", l.tier + "\nsettings = { default_transaction_read_only = \"on\" }"},
 			{"admin", l.login() + "_admin", "app_owner", ""},
 		} {
+			if l.asIdentity && t.name != "admin" {
+				// Two of them, because alice and bob cannot share one. The template of ro has to be another one than that of rw.
+				role := map[string]string{"rw": "{identity}", "ro": "{role}"}[t.name]
+				fmt.Fprintf(&b, "[databases.%s.tiers.%s]\npool = { size = 2, per_identity = 1, mode = \"transaction\" }\nrole = %q\n%s\n", l.name, t.name, role, t.more)
+				continue
+			}
 			fmt.Fprintf(&b, "[databases.%s.tiers.%s]\nlogin = %q\npassword = { env = \"WALL\" }\npool = { size = 1, mode = \"transaction\" }\nrole = %q\n%s\n",
 				l.name, t.name, t.login, t.role, t.more)
 		}
 		for _, g := range []struct{ to, tier string }{{"alice", "rw"}, {"bob", "rw"}, {"carol", "ro"}, {"dave", "admin"}} {
 			fmt.Fprintf(&b, "[[grants]]\nto = %q\ndatabase = %q\ntiers = [%q]\ndefault = %[3]q\n", g.to, l.name, g.tier)
+			if l.asIdentity && g.tier == "ro" {
+				fmt.Fprintf(&b, "role = %q\n", g.to)
+			}
 		}
 	}
-	verifier := scram.Mint(password, scram.NewSalt(), harness.FewIterations).Encode()
-	for _, name := range []string{"bob", "carol", "dave"} { // alice is one of the harness's
-		fmt.Fprintf(&b, "[identities.%s]\nscram = %q\n", name, verifier)
+	for name, v := range people { // alice is one of the harness's
+		fmt.Fprintf(&b, "[identities.%s]\nscram = %q\n", name, v)
 	}
 	return b.String()
 }

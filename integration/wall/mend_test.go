@@ -11,6 +11,12 @@ import (
 // have fetched for him.
 var stranger = regexp.MustCompile(`^(row|notice).*(alice|fake|trojan|ran as|BOB-ONLY|parse tree)`)
 
+// strange reports whether bob must not be told a line. Where alice has a server connection of her own, PostgreSQL lists it in
+// pg_stat_activity for everybody, as it does without pgtier: that she is there, and nothing of what she does.
+func strange(line string) bool {
+	return stranger.MatchString(line) && !strings.Contains(line, "<insufficient privilege>")
+}
+
 // fingerprint is what an attack may have changed: what is in the sandbox, and the login's stored password.
 func (w *firing) fingerprint() (sandbox, password string) {
 	row := w.sql(w.level, fmt.Sprintf(`SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'sandbox'::regnamespace)
@@ -36,6 +42,9 @@ func (w *firing) mend() (poisoned bool) {
 	if password != w.password {
 		poisoned = true
 		w.sql(w.level, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", login, w.password))
+	}
+	if w.level.asIdentity {
+		w.passwords(w.level)
 	}
 	changed := w.sql(w.level, "SELECT DISTINCT setrole::regrole::text FROM pg_db_role_setting WHERE setrole <> 0")
 	for _, role := range changed {

@@ -21,7 +21,7 @@ func TestReadOnly(t *testing.T) {
 		{"[startup] default_transaction_read_only=off"},
 	}
 	for _, l := range levels {
-		if !l.strict {
+		if !l.guarded() {
 			continue
 		}
 		plain := b.mustConnect(l, "carol")

@@ -238,7 +238,7 @@ func (w *firing) follow(o *outcome, steps []step) {
 			continue
 		}
 		for _, line := range bob.query(s.sql) {
-			if stranger.MatchString(line) {
+			if strange(line) {
 				soiled("%s: %s", s.sql, line)
 			}
 		}
