@@ -85,7 +85,7 @@ func (s *setup) write(o Options) string {
 		line("tls_client_ca = %q", s.endpoint.CAFile)
 	}
 	line("%s", o.Listen)
-	line("[servers.main]\nhost = \"127.0.0.1\"\nport = %d\n%s", o.Cluster.Port, o.Server)
+	line("[servers.main]\nhost = \"127.0.0.1\"\nport = %d\n%s", o.Port, o.Server)
 	line("[databases.EPMT]\nserver = \"main\"\ndefault_tier = \"ro\"")
 	for _, tier := range []string{"ro", "rw", "admin"} {
 		pool := o.Pools[tier]

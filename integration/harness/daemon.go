@@ -168,10 +168,21 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+// Again runs the program with the same configuration while it runs, which it must refuse, and returns what it says and its
+// exit code.
+func (d *Daemon) Again() (output string, code int) {
+	d.t.Helper()
+	return failing(d.t, d.setup)
+}
+
 // Refused runs `pgtier serve` with a configuration that it must refuse, and returns what it says and its exit code.
 func Refused(t testing.TB, o Options) (output string, code int) {
 	t.Helper()
-	s := newSetup(t, o)
+	return failing(t, newSetup(t, o))
+}
+
+func failing(t testing.TB, s *setup) (output string, code int) {
+	t.Helper()
 	cmd := Command(t, s.env, "serve", "--config", s.file)
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {

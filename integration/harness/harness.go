@@ -30,6 +30,7 @@ type Options struct {
 	TLS      bool              // with a certificate of Endpoint.Authority for 127.0.0.1, localhost and Address
 	ClientCA bool              // certificates of Endpoint.Authority are accepted from clients
 	Listen   string            // more lines of [listen]
+	Port     uint16            // of [servers.main], of something that stands before Cluster; 0: Cluster's
 	Server   string            // the lines of [servers.main] after host and port; "": sslmode = "disable"
 	Pools    map[string]string // tier -> the inside of pool = { ... }
 	Tiers    map[string]string // tier -> more lines
@@ -125,6 +126,9 @@ func (e *Endpoint) ServerSessions(t testing.TB, tier string) int {
 func (o *Options) fill(t testing.TB) {
 	if o.Cluster == nil {
 		o.Cluster, o.EPMT = testpg.Shared(t)
+	}
+	if o.Port == 0 {
+		o.Port = o.Cluster.Port
 	}
 	if o.Address == "" {
 		o.Address = "127.0.0.1"
