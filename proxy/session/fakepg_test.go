@@ -114,7 +114,8 @@ func (pg *fakePG) message(typ byte, body []byte) {
 		pg.strike = false
 		pg.start()
 		pg.fail(&fakeError{pgerr.QueryCanceled, "canceling statement due to user request"})
-		if pg.skipping = typ != wire.Query; !pg.skipping {
+		pg.batch = typ != wire.Query
+		if pg.skipping = pg.batch; !pg.skipping {
 			pg.ready()
 		}
 		return

@@ -226,9 +226,17 @@ func (r *propertyRun) compare() {
 		if v.closed && !r.deaths {
 			r.fatalf("%s has been closed", v.name)
 		}
-		if v.pg.spoiled {
-			r.fatalf("%s has met a function call in a batch", v.name)
-		}
+		r.checkBatch(v)
+	}
+}
+
+// checkBatch checks that a server is not free in the middle of a batch, and has met no function call in one.
+func (r *propertyRun) checkBatch(v *propertyServer) {
+	if v.pg.spoiled {
+		r.fatalf("%s has met a function call in a batch", v.name)
+	}
+	if v.srv.Session() == nil && !v.orphan && !v.closed && v.pg.batch {
+		r.fatalf("%s is free in the middle of a batch", v.name)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // TestNobodyElse is the promise of a shared tier: whatever fails on the servers, and whenever, no statement of a client's is
 // executed in another role than its own or with a setting that another identity has made. Clients of three identities send
-// random requests, cut at random; roles are revoked and granted; any message may fail as if it had been cancelled, also those
+// random requests and parts of them, cut at random; roles are revoked and granted; any message may fail as if it had been cancelled, also those
 // of pgtier's own.
 func TestNobodyElse(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) { newHavoc(rt).play() })
@@ -68,7 +68,7 @@ func (h *havoc) script(who int) (ops []operation) {
 		var op operation
 		for range rapid.IntRange(1, 3).Draw(h.rt, "requests") {
 			sql := rapid.SampledFrom(texts).Draw(h.rt, "sql")
-			switch rapid.IntRange(0, 3).Draw(h.rt, "way") {
+			switch rapid.IntRange(0, 8).Draw(h.rt, "way") {
 			case 0:
 				op.bytes = wire.AppendQuery(op.bytes, sql)
 			case 1:
@@ -77,6 +77,18 @@ func (h *havoc) script(who int) (ops []operation) {
 				op.bytes = appendStatement(op.bytes, sql)
 			case 3:
 				op.bytes = wire.AppendEmpty(frame(op.bytes, 'B', "", 0, "", 0, 0, 0, 0, 0, 0, 0), wire.Sync)
+			case 4: // what belongs to a copy, where there may be none
+				op.bytes = wire.AppendEmpty(op.bytes, rapid.SampledFrom([]byte("HdcS")).Draw(h.rt, "stray"))
+			case 5:
+				op.bytes = frame(op.bytes, 'F', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+			case 6: // a Sync that a copy swallows
+				op.bytes = wire.AppendEmpty(appendStatement(op.bytes, "copy t from stdin"), wire.Sync)
+				op.bytes = wire.AppendEmpty(op.bytes, wire.CopyDone)
+			case 7: // and one that meets a copy that has failed
+				op.bytes = wire.AppendEmpty(appendStatement(op.bytes, "copy guarded from stdin"), wire.Sync)
+				op.bytes = wire.AppendEmpty(frame(op.bytes, 'f', "no more", 0), wire.Sync)
+			case 8:
+				op.bytes = frame(op.bytes, 'E', "", 0, 0, 0, 0, 0)
 			}
 		}
 		op.text, _ = describeFrames(op.bytes, false)
@@ -117,6 +129,9 @@ func (h *havoc) play() {
 			break
 		}
 		todo[rapid.IntRange(0, len(todo)-1).Draw(h.rt, "next")]()
+		for _, v := range h.servers {
+			h.checkBatch(v)
+		}
 		h.replace()
 	}
 }
