@@ -128,6 +128,9 @@ func (w *world) step(ev Event, back *Conn) {
 				w.t.Fatal("granted a dead connection, or to one who does not wait for it")
 			}
 			delete(w.queued, a.Waiter)
+			if back != nil {
+				delete(w.held, back)
+			}
 			w.held[a.Conn] = a.Waiter
 			w.checkShare(a.Pool, a.Waiter.Identity)
 			a.Conn.Loop, a.Conn.Identity = a.Waiter.Loop, a.Waiter.Identity
