@@ -25,13 +25,7 @@ func (t *PathTemplate) Fixed() bool { return len(t.parts) == 1 && t.parts[0].nam
 func (t *PathTemplate) Fill(identity, role string) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {
-		s := p.text
-		switch p.name {
-		case placeIdentity:
-			s = identity
-		case placeRole:
-			s = role
-		}
+		s := p.fill(identity, role)
 		if p.name != "" {
 			if bad := badFileName(s); bad != "" {
 				return "", fmt.Errorf("{%s} is %q in %q: it %s", p.name, s, t.text, bad)

@@ -28,6 +28,17 @@ type RoleTemplate struct {
 // rolePart is a piece of text, or a placeholder when its name is not empty.
 type rolePart struct{ text, name string }
 
+// fill is the part's text in a session of identity and role.
+func (p rolePart) fill(identity, role string) string {
+	switch p.name {
+	case placeIdentity:
+		return identity
+	case placeRole:
+		return role
+	}
+	return p.text
+}
+
 // String is the template as it was written.
 func (t *RoleTemplate) String() string { return t.text }
 
@@ -51,13 +62,7 @@ func (t *RoleTemplate) has(name string) bool {
 func (t *RoleTemplate) Fill(identity, role string) (name string, ok bool) {
 	var b strings.Builder
 	for _, p := range t.parts {
-		s := p.text
-		switch p.name {
-		case placeIdentity:
-			s = identity
-		case placeRole:
-			s = role
-		}
+		s := p.fill(identity, role)
 		if s == "" {
 			return "", false
 		}

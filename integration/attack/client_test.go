@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -11,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgtier/pgtier/integration/harness"
+	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
 // patience is how long an answer may take before it counts as missing.
@@ -31,22 +30,7 @@ type client struct {
 // dial logs in as user, which is "name" or "name~tier".
 func dial(t testing.TB, p *harness.Endpoint, user string, params ...string) *client {
 	t.Helper()
-	cfg, err := pgconn.ParseConfig(dsn(p, user, params...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	pg, err := pgconn.ConnectConfig(ctx, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := pg.Hijack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = h.Conn.Close() })
-	_ = h.Conn.SetDeadline(time.Now().Add(2 * patience))
+	h := testpg.Hijack(t, dsn(p, user, params...), nil)
 	key := append(binary.BigEndian.AppendUint32(nil, h.PID), h.SecretKey...)
 	return &client{t: t, conn: h.Conn, r: h.Frontend, key: key}
 }

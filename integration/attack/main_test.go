@@ -3,15 +3,9 @@
 package attack
 
 import (
-	"os"
 	"testing"
 
 	"github.com/pgtier/pgtier/integration/harness"
-	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
-func TestMain(m *testing.M) {
-	code := testpg.Main(m)
-	harness.RemoveProgram()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Main(m) }

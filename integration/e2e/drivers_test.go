@@ -29,14 +29,7 @@ func TestPgxModes(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			conns := make([]*pgx.Conn, 3)
 			for i := range conns {
-				cfg, err := pgx.ParseConfig(p.DSN("ingest"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				cfg.DefaultQueryExecMode = mode
-				if conns[i], err = connectWith(t, cfg); err != nil {
-					t.Fatal(err)
-				}
+				conns[i] = connectMode(t, p.DSN("ingest"), mode)
 			}
 			for round := range 4 {
 				for i, conn := range conns {
@@ -112,15 +105,7 @@ func TestPgxBatch(t *testing.T) {
 	p := harness.Start(t, harness.Options{Pools: map[string]string{"ro": "size = 1"}})
 	for _, mode := range execModes {
 		t.Run(mode.String(), func(t *testing.T) {
-			cfg, err := pgx.ParseConfig(p.DSN("alice"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg.DefaultQueryExecMode = mode
-			conn, err := connectWith(t, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := connectMode(t, p.DSN("alice"), mode)
 			for _, bad := range []int{-1, 50} {
 				batchOf100(t, conn, bad)
 			}

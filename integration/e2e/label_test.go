@@ -8,10 +8,10 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgtier/pgtier/integration/harness"
+	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
 // shownAs is what the server has for a session: its own row, as any operator sees it.
@@ -158,23 +158,8 @@ SHOW application_name
 // scriptOf runs labelScript as a client called name and returns, for each step, the frames that answered it.
 func scriptOf(t *testing.T, dsn, name string, pipelined bool) []string {
 	t.Helper()
-	cfg, err := pgconn.ParseConfig(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.RuntimeParams["application_name"] = name
-	pc, err := pgconn.ConnectConfig(deadline(t), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := pc.Hijack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Conn.Close()
-	if limit, ok := deadline(t).Deadline(); ok {
-		_ = h.Conn.SetDeadline(limit)
-	}
+	h := testpg.Hijack(t, dsn, map[string]string{"application_name": name})
+	defer h.Conn.Close() // the next one is to have its server
 	out := make([]string, len(labelScript))
 	for i, step := range labelScript {
 		if later, waits := strings.CutPrefix(step, "w:"); waits {

@@ -83,15 +83,7 @@ func TestLargeParameters(t *testing.T) {
 	before := memory(t, d)
 	blob := bytes.Repeat([]byte("0123456789abcdef"), 40<<20/16)
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
-		cfg, err := pgx.ParseConfig(d.DSN("alice"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.DefaultQueryExecMode = mode
-		conn, err := connectWith(t, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := connectMode(t, d.DSN("alice"), mode)
 		var n int
 		var back []byte
 		if err := conn.QueryRow(deadline(t), "SELECT length($1::bytea), $1::bytea", blob).Scan(&n, &back); err != nil {

@@ -181,15 +181,7 @@ func TestListenModes(t *testing.T) {
 	sender := connect(t, p.DSN("ingest"))
 	for _, mode := range execModes {
 		t.Run(mode.String(), func(t *testing.T) {
-			cfg, err := pgx.ParseConfig(p.DSN("ingest"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg.DefaultQueryExecMode = mode
-			conn, err := connectWith(t, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := connectMode(t, p.DSN("ingest"), mode)
 			for range 2 {
 				for _, sql := range []string{"LISTEN modes", "UNLISTEN modes", "LISTEN modes"} {
 					if _, err := conn.Exec(deadline(t), sql); err != nil {

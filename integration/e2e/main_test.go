@@ -4,7 +4,6 @@ package e2e
 import (
 	"context"
 	"errors"
-	"os"
 	osexec "os/exec"
 	"strings"
 	"testing"
@@ -15,14 +14,9 @@ import (
 
 	"github.com/pgtier/pgtier/integration/harness"
 	"github.com/pgtier/pgtier/integration/pgtest"
-	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
-func TestMain(m *testing.M) {
-	code := testpg.Main(m)
-	harness.RemoveProgram()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Main(m) }
 
 // deadline is a context for one test's statements: a hang becomes an error at the statement that hangs.
 func deadline(t testing.TB) context.Context {
@@ -49,6 +43,21 @@ func tryConnect(t testing.TB, dsn string) (*pgx.Conn, error) {
 		t.Fatal(err)
 	}
 	return connectWith(t, cfg)
+}
+
+// connectMode is connect for a client that sends its queries in this way.
+func connectMode(t testing.TB, dsn string, mode pgx.QueryExecMode) *pgx.Conn {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.DefaultQueryExecMode = mode
+	conn, err := connectWith(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 func connectWith(t testing.TB, cfg *pgx.ConnConfig) (*pgx.Conn, error) {

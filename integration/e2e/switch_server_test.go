@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgtier/pgtier/integration/pgtest"
@@ -30,20 +28,7 @@ type switchWire struct {
 
 func dialServer(t testing.TB, c *pgtest.Cluster) *switchWire {
 	t.Helper()
-	cfg, err := pgconn.ParseConfig(c.URL("px", "x", "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := pgconn.ConnectConfig(deadline(t), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := conn.Hijack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = raw.Conn.Close() })
-	_ = raw.Conn.SetDeadline(time.Now().Add(time.Minute))
+	raw := testpg.Hijack(t, c.URL("px", "x", "postgres"), nil)
 	return &switchWire{t, raw.Frontend, raw.PID}
 }
 

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
 // Daemon is `pgtier serve` as a process of its own.
@@ -143,11 +145,13 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// RemoveProgram removes what Spawn has built. For TestMain.
-func RemoveProgram() {
+// Main is a TestMain: it runs the tests, closes the cluster that they shared, removes what Spawn has built, and exits.
+func Main(m *testing.M) {
+	code := testpg.Main(m)
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
 	}
+	os.Exit(code)
 }
 
 // lockedBuffer is written by os/exec's goroutine and read by the test.

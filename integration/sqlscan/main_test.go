@@ -48,16 +48,7 @@ type client struct {
 
 func (s server) connect(t *testing.T) *client {
 	t.Helper()
-	pc, err := pgconn.Connect(t.Context(), s.cluster.URL("px", "px", "postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := pc.Hijack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = h.Conn.Close() })
-	return &client{t, h}
+	return &client{t, testpg.Hijack(t, s.cluster.URL("px", "px", "postgres"), nil)}
 }
 
 // outcome is what a server says to one text.

@@ -10,7 +10,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -24,11 +23,7 @@ import (
 	"github.com/pgtier/pgtier/integration/pgtest/testpg"
 )
 
-func TestMain(m *testing.M) {
-	code := testpg.Main(m)
-	harness.RemoveProgram()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Main(m) }
 
 var (
 	//go:embed testdata/roles.sql

@@ -72,20 +72,22 @@ func flood(frame []byte) []fakepg.Step {
 
 // TestGiveUp: a cancelled context ends a login with a silent server.
 func TestGiveUp(t *testing.T) {
-	started := make(chan struct{})
-	server := fakepg.Start(t, fakepg.Always(fakepg.ExpectStartup(), func(*fakepg.Conn) error {
-		close(started)
-		return nil
-	}, fakepg.Silence()))
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-started
-		cancel()
-	}()
-	if c, err := Connect(ctx, fakeTarget(server.Addr().String())); err == nil {
+	addr, ctx := giveUpOn(t)
+	if c, err := Connect(ctx, fakeTarget(addr)); err == nil {
 		c.Close()
 		t.Fatal("connected")
 	}
+}
+
+// giveUpOn starts a server that falls silent behind the startup message, and returns a context that ends then.
+func giveUpOn(t *testing.T) (addr string, ctx context.Context) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	server := fakepg.Start(t, fakepg.Always(fakepg.ExpectStartup(), func(*fakepg.Conn) error {
+		cancel()
+		return nil
+	}, fakepg.Silence()))
+	return server.Addr().String(), ctx
 }
 
 // TestHonest: what the server said arrives, and nothing is left unread.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -124,4 +125,14 @@ func (c *certificates) issue(t *testing.T, name string, leaf pgtest.Leaf) (cert,
 		t.Fatal(err)
 	}
 	return cert, key
+}
+
+// pair is issue for a server of the test itself.
+func (c *certificates) pair(t *testing.T, name string, leaf pgtest.Leaf) tls.Certificate {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(c.issue(t, name, leaf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
 }

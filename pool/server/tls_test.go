@@ -61,12 +61,7 @@ func TestModes(t *testing.T) {
 	certs := newCertificates(t)
 	other := newCertificates(t)
 	config := func(c *certificates, leaf pgtest.Leaf) *tls.Config {
-		cert, key := c.issue(t, "server", leaf)
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &tls.Config{Certificates: []tls.Certificate{pair}}
+		return &tls.Config{Certificates: []tls.Certificate{c.pair(t, "server", leaf)}}
 	}
 	local := pgtest.Leaf{CommonName: "db", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	refusal := fakepg.Encode(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28000", Message: "no pg_hba.conf entry"})
@@ -118,12 +113,7 @@ func TestModes(t *testing.T) {
 
 // TestInjectedBeforeTLS: bytes that were sent behind the answer in clear are never taken for the server's (CVE-2021-23222).
 func TestInjectedBeforeTLS(t *testing.T) {
-	certs := newCertificates(t)
-	cert, key := certs.issue(t, "server", pgtest.Leaf{CommonName: "db", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair := newCertificates(t).pair(t, "server", pgtest.Leaf{CommonName: "db", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	addr := listen(t, func(c net.Conn) {
 		if _, ok := readPacket(c); ok {
 			_, _ = c.Write(append([]byte("S"), welcome()...))
@@ -173,12 +163,7 @@ func TestSilentHandshake(t *testing.T) {
 
 // TestNoCleartext: a password goes in clear over TLS and Unix sockets only.
 func TestNoCleartext(t *testing.T) {
-	certs := newCertificates(t)
-	cert, key := certs.issue(t, "server", pgtest.Leaf{CommonName: "db", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair := newCertificates(t).pair(t, "server", pgtest.Leaf{CommonName: "db", IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
 	ask := fakepg.Frame('R', "\x00\x00\x00\x03")
 	got := make(chan string, 1)
 	addr := listen(t, func(c net.Conn) {
