@@ -61,8 +61,10 @@ func TestServerCap(t *testing.T) {
 
 // TestQueryWait: a query that waits too long fails, with the words of the documentation, and its session lives on.
 func TestQueryWait(t *testing.T) {
-	p := harness.Start(t, harness.Options{Pools: map[string]string{"admin": "size = 2", "ro": "size = 1"},
+	p := harness.Start(t, harness.Options{Pools: map[string]string{"admin": "size = 2, min = 2", "ro": "size = 1, min = 1"},
 		More: "[timeouts]\nquery_wait = \"300ms\""}).Endpoint
+	// A login to the server may take longer than that; nobody here is to wait for one.
+	harness.Eventually(t, "the pools are warm", func() bool { return p.ServerSessions(t, "admin") == 2 && p.ServerSessions(t, "ro") == 1 })
 	holder, conn := connect(t, p.DSN("alice")), connect(t, p.DSN("alice"))
 	wantAnswer(t, conn, "SELECT 1", "1")
 	exec(t, holder, "BEGIN")
