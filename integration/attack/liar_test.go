@@ -26,7 +26,9 @@ func lyingServer(t *testing.T, script func(n int) []fakepg.Step, more string) *h
 	return harness.Start(t, harness.Options{
 		Cluster: &pgtest.Cluster{Port: fake.Addr().Port()},
 		EPMT:    &pgtest.EPMT{Database: "EPMT", Admin: account("epmt-admin"), RW: account("epmt-rw"), RO: account("epmt-ro")},
-		Pools:   map[string]string{"ro": "size = 1"}, More: more, Env: map[string]string{"LIAR": liarsPassword},
+		// The first query is to be the client's, and not the SET that puts the session's label on the connection.
+		Tiers: map[string]string{"ro": `application_name = "client"`},
+		Pools: map[string]string{"ro": "size = 1"}, More: more, Env: map[string]string{"LIAR": liarsPassword},
 	}).Endpoint
 }
 
