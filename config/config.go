@@ -108,6 +108,7 @@ type Tier struct {
 // Pool sizes are server connections. Mode is "session" or "transaction".
 type Pool struct {
 	Mode         string
+	Reuse        bool          // session mode: when a client leaves, the next one gets its connection; false = it is closed
 	Size         int           // default 20
 	PerIdentity  int           // connections that one identity may have at once; 0 = all of the pool. With isolation "login" default 2, where Size is of the whole tier
 	Min          int           // kept open; default 0

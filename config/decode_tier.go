@@ -49,6 +49,9 @@ func (d *decoder) pool(tier *Tier, t *table) {
 	}
 	if s := t.sub("pool", kindPool); s != nil {
 		p.Mode = s.word("mode", p.Mode, "session", "transaction")
+		if p.Reuse = s.boolean("reuse", false); p.Reuse && p.Mode != "session" {
+			s.failf("reuse", `pool reuse: with mode = "transaction" server connections always go from client to client`)
+		}
 		p.Size = s.integer("size", p.Size, 1, 10_000)
 		p.Min = s.integer("min", 0, 0, 10_000)
 		p.Reserve = s.integer("reserve", 0, 0, 10_000)

@@ -93,6 +93,7 @@ func poolLeaves(p *Pool) []leaf {
 	}
 	return []leaf{
 		{"mode", text(p.Mode), NewSessions, false},
+		{"reuse", strconv.FormatBool(p.Reuse), NewSessions, false},
 		{"size", strconv.Itoa(p.Size), Live, false},
 		{"per_identity", perIdentity, Live, false},
 		{"min", strconv.Itoa(p.Min), Live, false},

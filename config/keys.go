@@ -38,7 +38,7 @@ var keys = map[kind][]string{
 	kindTier: {"login", "password", "url", "override_env", "sslcert", "sslkey", "role", "isolation", "guard",
 		"session_state", "max_prepared_statements", "application_name", "identity_setting", "accept_superuser", "settings", "pool",
 		"timeouts", "limits"},
-	kindPool: {"mode", "size", "per_identity", "min", "reserve", "reserve_after"},
+	kindPool: {"mode", "reuse", "size", "per_identity", "min", "reserve", "reserve_after"},
 	kindTierTimeouts: {"query_wait", "query_wait_notify", "client_idle", "idle_transaction", "query", "transaction", "server_connect",
 		"server_login_retry", "server_idle", "server_lifetime", "cancel_wait"},
 	kindTierLimits:    {"session", "connections"},

@@ -12,7 +12,7 @@ import (
 
 // compare prints, for each run, how many tests printed the same as in the direct run, and which did not. Their differences
 // are in the output directory. different tells whether a test that prints the same twice directly differs in the run
-// "fresh": where servers are used again, some have to.
+// "session": where servers are used again, some have to.
 func compare(o options) (different bool, err error) {
 	const direct, again = "direct", "again"
 	if !slices.Contains(o.runs, direct) {
@@ -43,7 +43,7 @@ func compare(o options) (different bool, err error) {
 		}
 		fmt.Printf("%-12s %d of %d identical to direct; different: %s\n", name, len(tests)-len(differing), len(tests),
 			orNone(differing))
-		if name == "fresh" {
+		if name == "session" {
 			own := slices.DeleteFunc(slices.Clone(differing), func(t string) bool { return slices.Contains(unstable, t) })
 			different = len(own) > 0
 		}

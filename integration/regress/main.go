@@ -39,13 +39,13 @@ func init() {
 
 func main() {
 	o := options{}
-	runs := "direct,again,session,fresh"
+	runs := "direct,again,session,transaction"
 	flag.StringVar(&o.suite, "suite", "", "the directory src/test/regress of PostgreSQL's source tree")
 	flag.StringVar(&o.lib, "lib", "", "the directory of regress.so, refint.so and autoinc.so")
 	flag.StringVar(&o.pgtier, "pgtier", "bin/pgtier", "the program that is tested")
 	flag.StringVar(&o.out, "out", "", "directory for what the tests print and its differences")
 	flag.StringVar(&o.schedule, "schedule", "parallel_schedule", "the tests and their order")
-	flag.StringVar(&runs, "runs", runs, "what to run: direct, again (direct once more), session, fresh (session, servers are never lent twice), transaction")
+	flag.StringVar(&runs, "runs", runs, "what to run: direct, again (direct once more), session, reuse (session, and servers are lent again), transaction")
 	flag.Parse()
 	o.runs = strings.Split(runs, ",")
 

@@ -59,25 +59,23 @@ func (s *suite) startPgtier(ctx context.Context, run string) (stop func() error,
 	return stop, nil
 }
 
-// config has the two databases of the suite. In the run "fresh" every client gets a server that nobody had before: what then
-// is identical, and is not in the run "session", differs because servers are used again.
+// config has the two databases of the suite. In the run "session" every client gets a server that nobody had before: what is
+// identical there, and is not in the run "reuse", differs because servers are used again.
 func (s *suite) config(run string) string {
-	mode, lifetime := run, "1h"
-	if run == "fresh" {
-		mode, lifetime = "session", "1ms"
+	pool := fmt.Sprintf("size = 60, mode = %q", run)
+	if run == "reuse" {
+		pool = `size = 60, mode = "session", reuse = true`
 	}
 	text := fmt.Sprintf(`config_version = 1
 [listen]
 address = "127.0.0.1:%d"
-[timeouts]
-server_lifetime = %q
 [servers.main]
 host = "127.0.0.1"
 port = %d
 sslmode = "disable"
 [identities.%s]
 scram = %q
-`, s.port, lifetime, s.cluster.Port, pgtest.Superuser, scram.Mint(s.password, scram.NewSalt(), scram.DefaultIterations).Encode())
+`, s.port, s.cluster.Port, pgtest.Superuser, scram.Mint(s.password, scram.NewSalt(), scram.DefaultIterations).Encode())
 	for _, database := range []string{"postgres", "regression"} {
 		text += fmt.Sprintf(`[databases.%s]
 server = "main"
@@ -86,12 +84,12 @@ default_tier = "admin"
 login = %[2]q
 password = { env = "PASSWORD" }
 accept_superuser = true
-pool = { size = 60, mode = %[3]q }
+pool = { %[3]s }
 [[grants]]
 to = %[2]q
 database = %[1]q
 tiers = ["admin"]
-`, database, pgtest.Superuser, mode)
+`, database, pgtest.Superuser, pool)
 	}
 	return text
 }

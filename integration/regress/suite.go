@@ -26,7 +26,7 @@ func runSuite(ctx context.Context, o options, name string) (err error) {
 	s := &suite{options: o, cluster: c, dir: filepath.Join(c.SocketDir(), "suite"), port: c.Port, password: rand.Text()}
 	switch name {
 	case "direct", "again":
-	case "session", "fresh", "transaction":
+	case "session", "reuse", "transaction":
 		stop, err := s.startPgtier(ctx, name)
 		if err != nil {
 			return err

@@ -140,7 +140,7 @@ pool = { size = %d, mode = "transaction" }
 [databases.EPMT.tiers.admin]
 login = "epmt-admin"
 password = { env = "ADMIN" }
-pool = { size = %d, mode = "session" }
+pool = { size = %d, mode = "session", reuse = true }
 `, l.port, l.cluster.Port, l.servers, max(1, l.sessions))
 	for _, name := range append([]string{keeper}, identities...) {
 		tier := "rw"

@@ -208,6 +208,7 @@ func (s *Session) probed(st *Step) {
 	p := learn(s.srv, rest)
 	s.profiles.store(s.Pool, rest, p)
 	s.srv.current = s.srv.current.under(p.Settings) // in the form in which the server reports them
+	s.srv.spent = s.srv.spent || s.sole && s.want.custom()
 	s.welcome(st, p, name)
 	s.release(st)
 }
@@ -314,8 +315,8 @@ func (s *Session) sendCancel(st *Step) {
 // release gives the server back. The session is idle.
 func (s *Session) release(st *Step) {
 	st.Server = s.srv
-	if s.srv.loaded {
-		st.Do |= Discard // after DISCARD ALL of the client's
+	if s.srv.spent {
+		s.srv.terminate(st) // after DISCARD ALL of the client's, or a probe
 	} else {
 		st.Do |= Release
 	}

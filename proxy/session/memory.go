@@ -120,7 +120,7 @@ type marks struct {
 // remember takes note of a request that is sent to the server.
 func (s *Session) remember(n *note) {
 	if n != nil && n.pins&sqlscan.Loads != 0 && s.Decision.Tier.SessionState != "ignore" {
-		s.srv.loaded = true
+		s.srv.spent = true // nothing unloads a library
 	}
 	if n == nil || !n.leaves() || !s.pooled && !n.resetAll && len(n.resets) == 0 {
 		return // a session that keeps its server needs no memory but for where RESET leads

@@ -35,7 +35,7 @@ func newHavoc(rt *rapid.T) *havoc {
 	}
 	for i := range rapid.IntRange(2, 4).Draw(rt, "clients") {
 		who := rapid.IntRange(0, len(havocIdentities)-1).Draw(rt, "identity")
-		opt := clientOptions{shared: true, identity: havocIdentities[who], guard: rapid.Bool().Draw(rt, "guard"), session: rapid.IntRange(0, 3).Draw(rt, "mode") == 0}
+		opt := clientOptions{shared: true, identity: havocIdentities[who], guard: rapid.Bool().Draw(rt, "guard"), session: rapid.IntRange(0, 3).Draw(rt, "mode") == 0, reuse: rapid.Bool().Draw(rt, "reuse")}
 		c := &propertyClient{testClient: h.w.client(fmt.Sprint("c", i+1), opt)}
 		c.script = h.script(who + 1)
 		h.clients = append(h.clients, c)

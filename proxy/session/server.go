@@ -53,7 +53,7 @@ type Server struct {
 
 	prepared prepared
 
-	loaded    bool   // a client has loaded a library, which nothing unloads: nobody else gets it
+	spent     bool   // it carries what no statement takes away: closed instead of given to anybody else
 	sequences uint64 // the ID of the session that its sequence values are of; see sequences.go
 }
 

@@ -57,6 +57,7 @@ type Session struct {
 	profiles *Profiles
 	texts    *Statements
 	pooled   bool // transaction mode: the server goes back after each transaction
+	sole     bool // nobody has the server after the session: session mode, unless the tier says reuse
 	inspects bool // some texts are refused: each is seen as a whole before it is sent on
 
 	state    State
@@ -152,6 +153,7 @@ func New(c Config) *Session {
 		shared: c.Decision.Tier.Isolation == "shared",
 		pooled: c.Decision.Tier.Pool.Mode == "transaction",
 	}
+	s.sole = !s.pooled && !c.Decision.Tier.Pool.Reuse
 	s.inspects = s.pooled && c.Decision.Tier.SessionState == "reject" || c.Decision.Tier.Guard || c.Decision.Tier.IdentitySetting
 	s.hub = s.pooled && c.Decision.Tier.SessionState == "pin" && c.Decision.Tier.Isolation == "role"
 	s.Waiter.Identity = c.Decision.Identity

@@ -91,6 +91,17 @@ func (s Settings) hurries() bool {
 	return limit != "" && limit != "0"
 }
 
+// custom reports whether there is a parameter of an extension among them, whose name has a dot. RESET leaves an unknown one
+// behind, empty: that is no longer the session of a new connection.
+func (s Settings) custom() bool {
+	for name := range s.Map() {
+		if strings.Contains(name, ".") {
+			return true
+		}
+	}
+	return false
+}
+
 // With returns the set with name = value.
 func (s Settings) With(name, value string) Settings {
 	values := s.Map()

@@ -15,7 +15,7 @@ import (
 // TestTranscripts plays testdata/*.txt. C is a client's name, S a server's:
 //
 //	server S [parameter=value]...
-//	client C [identity=I] [session] [reject] [guard] [label] [identity_setting] [hub] [shared] [fresh] [at=S] [query_wait=T]
+//	client C [identity=I] [session] [reuse] [reject] [guard] [label] [identity_setting] [hub] [shared] [fresh] [at=S] [query_wait=T]
 //	         [notify=T] [login=T] [parameter=value]...
 //	          at: welcomed by S; fresh: like nobody before, so that a server has to be asked what it makes of C's settings
 //	          shared: of a shared tier, and welcomed; its role is called like its identity
@@ -203,6 +203,8 @@ func (p *player) client(name string, words []string) {
 			opt.identity = value
 		case "session":
 			opt.session = true
+		case "reuse":
+			opt.session, opt.reuse = true, true
 		case "reject":
 			opt.reject = true
 		case "hub":

@@ -77,6 +77,7 @@ type clientOptions struct {
 	reject   bool // session_state = "reject"
 	hub      bool // isolation = "role": LISTEN goes by the hub
 	guard    bool
+	reuse    bool // with session: the next client gets the server
 	label    bool // application_name = "label"
 	setting  bool // identity_setting = true
 	shared   bool // isolation = "shared", and welcomed: its role is called like its identity
@@ -91,7 +92,7 @@ func (w *world) client(name string, opt clientOptions) *testClient {
 	}
 	tier := &config.Tier{Name: "rw", Database: &config.Database{Name: "EPMT"}, Login: "epmt-rw", Pool: config.Pool{Mode: "transaction"}}
 	if opt.session {
-		tier.Pool.Mode = "session"
+		tier.Pool.Mode, tier.Pool.Reuse = "session", opt.reuse
 	}
 	tier.Guard = opt.guard
 	tier.IdentitySetting = opt.setting
