@@ -85,11 +85,12 @@ func (l *Loop) round() {
 	for i := range events {
 		l.note(&events[i])
 	}
-	for i := range events {
-		l.event(&events[i])
-	}
+	// First what others have posted: a request that was made after a reload has been answered is subject to it.
 	for _, t := range l.inbox.take() {
 		l.guard(nil, func() { l.task(&t) })
+	}
+	for i := range events {
+		l.event(&events[i])
 	}
 	for i := 0; i < len(l.ready); i++ {
 		if s := l.ready[i]; s != nil { // nil: it has moved
