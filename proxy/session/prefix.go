@@ -303,6 +303,9 @@ func (v *Server) prefixFailed(st *Step, size int, frame []byte) verdict {
 		s.roleRefused(st, failed)
 	case what == stageSetting && !fatal && failed.code != pgerr.QueryCanceled:
 		s.close(st, ReasonServerFailed, pgerr.Fatal(failed.code, "%s", failed.message))
+	case fatal: // it was ended from outside: an administrator, a crash of its neighbour
+		s.close(st, ReasonServerGone, errNotSwitched)
+		s.end.Detail = failed.message
 	default:
 		s.close(st, ReasonServerFailed, errNotSwitched)
 		s.end.Detail = failed.message
