@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests that start a PostgreSQL on several versions of it: each test binary is built once and run for each version,
-# one more at a time than there are cores, since they wait for PostgreSQL more than they compute. Prints a line for each, and all that a failed one has said.
+# as many at a time as there are cores. Prints a line for each, and all that a failed one has said.
 #
 #	test-matrix.sh VERSION...
 #
@@ -42,4 +42,4 @@ for version in "$@"; do
 		printf '%s\0%s\0%s\0' "$version" "$bin" "${package#"$module"/}"
 	done
 done >"$work/list"
-xargs -0 -n 3 -P "$(($(nproc) + 1))" bash -c 'one "$@" || exit 1' one <"$work/list"
+xargs -0 -n 3 -P "$(nproc)" bash -c 'one "$@" || exit 1' one <"$work/list"

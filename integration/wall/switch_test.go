@@ -73,7 +73,8 @@ func (b *lab) cancelAll(ctx context.Context, l level, end <-chan struct{}) {
 		case <-end:
 			return
 		default:
-			_, _ = conn.Exec(ctx, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()").ReadAll()
+			_, _ = conn.Exec(ctx, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid(); "+
+				"SELECT pg_sleep(random() * 0.02)").ReadAll() // or nobody would ever come as far as a statement
 		}
 	}
 }

@@ -163,7 +163,7 @@ func (v *Server) ownEnded(st *Step, what own) {
 // is not known.
 func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 	switch {
-	case what == ownReset, what == ownSettings && s.welcomed && s.state == Preparing && failed.code == pgerr.QueryCanceled:
+	case what == ownReset, s.state == Preparing && failed.code == pgerr.QueryCanceled && s.mayTryAgain():
 		s.loseServer(st)
 		s.acquire(st)
 		return
@@ -189,6 +189,16 @@ func (s *Session) ownFailed(st *Step, what own, failed ownError) {
 		reason = ReasonRefusedSettings
 	}
 	s.close(st, reason, pgerr.Fatal(failed.code, "%s", failed.message))
+}
+
+// maxTries bounds how often a lease is begun again on another server. The client's own settings may be what cancels.
+const maxTries = 5
+
+// mayTryAgain reports whether what was cancelled while a server was prepared is tried on another one: by a timeout or a
+// cancel request that somebody else has left to the first.
+func (s *Session) mayTryAgain() bool {
+	s.tries++
+	return s.tries <= maxTries
 }
 
 // loseServer discards the server; the session has none.

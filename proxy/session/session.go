@@ -73,6 +73,7 @@ type Session struct {
 	watch     *watch          // whether sequence values are asked for in its pool
 	shared    bool            // isolation "shared": the role is set at each lease
 	counted   bool            // in roles
+	tries     uint8           // servers on which the lease has been cancelled while they were prepared
 	putBack   bool            // role and settings follow a DISCARD ALL that has been sent
 	gated     bool            // nothing of the client's is taken before what was sent is confirmed: see prefix.go
 	drains    bool            // nothing of the client's is taken before everything is answered
@@ -187,6 +188,9 @@ func (s *Session) become(next State, now int64) {
 	}
 	s.deadlines.enter(s, next, now)
 	s.state = next
+	if next == Idle {
+		s.tries = 0
+	}
 }
 
 // MayRead reports whether the loop may read the client's socket now. A client that waits for a server is not read:
